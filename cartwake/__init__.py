@@ -1,0 +1,1 @@
+"""Cartwake turns a shop's stream of cart events into recovered orders."""

@@ -1,0 +1,51 @@
+"""Time at the edge: rules take it as an argument, tests advance a fake."""
+
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Says what time it is."""
+
+    def now_ms(self) -> int:
+        """Milliseconds since the epoch, UTC."""
+        ...
+
+
+class SystemClock:
+    """The machine's wall clock."""
+
+    def now_ms(self) -> int:
+        """Milliseconds since the epoch, UTC."""
+        return time.time_ns() // 1_000_000
+
+
+class FakeClock:
+    """A clock that moves only when told to."""
+
+    def __init__(self, now_ms: int = 0) -> None:
+        self._now_ms = now_ms
+
+    def now_ms(self) -> int:
+        """Milliseconds since the epoch, UTC."""
+        return self._now_ms
+
+    def advance(self, ms: int) -> None:
+        """Move `ms` milliseconds ahead."""
+        self._now_ms += ms
+
+
+def to_datetime(ms: int) -> datetime:
+    """Aware UTC datetime of epoch milliseconds."""
+    return datetime.fromtimestamp(ms / 1000, UTC)
+
+
+def to_ms(moment: datetime) -> int:
+    """Epoch milliseconds of an aware datetime."""
+    return round(moment.timestamp() * 1000)
+
+
+def rfc3339(ms: int) -> str:
+    """`2026-11-23T10:15:00.120Z` of epoch milliseconds (RFC 3339, UTC, milliseconds)."""
+    return to_datetime(ms).isoformat(timespec="milliseconds").replace("+00:00", "Z")

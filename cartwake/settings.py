@@ -1,0 +1,117 @@
+"""One frozen object of settings, from `cartwake.toml` and `CARTWAKE_…`, built once and passed in.
+
+The environment wins over the file. `kafka_bootstrap` and `clickhouse_dsn` empty mean the embedded parts.
+What a shop's staff may change (idle time, texts, shops) lives in the `settings` topic, not here.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from cartwake.errors import ConfigurationError
+
+Port = Annotated[int, Meta(ge=1, le=65535)]
+_PREFIX = "CARTWAKE_"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How this process reaches its parts."""
+
+    # Kafka: empty means the embedded one on 127.0.0.1:kafka_port
+    kafka_bootstrap: str = ""
+    kafka_port: Port = 9092
+    topic_prefix: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]*$")] = "cartwake."
+    partitions: Annotated[int, Meta(ge=1, le=1000)] = 4
+    replication: Annotated[int, Meta(ge=1, le=9)] = 1
+
+    # ClickHouse: empty means the embedded engine on 127.0.0.1:clickhouse_port
+    clickhouse_dsn: str = ""
+    clickhouse_port: Port = 8123
+    clickhouse_database: Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")] = "cartwake"
+    retention_days: Annotated[int, Meta(ge=1, le=3650)] = 90
+
+    # Mail: an empty smtp_host means the local mailbox on 127.0.0.1:mailbox_port
+    smtp_host: str = ""
+    smtp_port: Port = 587
+    smtp_user: str = ""
+    smtp_password: str = ""
+    smtp_tls: Literal["starttls", "tls", "none"] = "starttls"
+    mailbox_port: Port = 1025
+    mail_from: str = "Cartwake <carts@example.com>"
+
+    # What shoppers and staff reach. public_url is the collector's address as shoppers see it.
+    host: str = "127.0.0.1"
+    collector_port: Port = 8001
+    console_port: Port = 8000
+    public_url: str = ""
+    secret: str = ""  # signs links; empty means one kept in data_dir
+    ingest_token: str = ""  # empty means open, which is refused on an address that is not loopback
+
+    # This machine
+    data_dir: Path = Path(".cartwake")
+    time: Literal["live", "event"] = "live"  # `event`: progress is what the data says (replay, demo)
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @property
+    def bootstrap(self) -> str:
+        """Where Kafka is, `host:port[,host:port…]`."""
+        return self.kafka_bootstrap or f"127.0.0.1:{self.kafka_port}"
+
+    @property
+    def collector_url(self) -> str:
+        """The collector's address as shoppers and their mail programs see it, without a slash at the end."""
+        return (self.public_url or f"http://127.0.0.1:{self.collector_port}").rstrip("/")
+
+    @property
+    def console_url(self) -> str:
+        """The console's address on this machine, without a slash at the end."""
+        return f"http://127.0.0.1:{self.console_port}"
+
+    def environment(self) -> dict[str, str]:
+        """These settings as environment variables, for a child process."""
+        return {_PREFIX + name.upper(): str(getattr(self, name)) for name in self.__struct_fields__}
+
+
+def load(environ: Mapping[str, str] = os.environ, file: Path = Path("cartwake.toml")) -> Settings:
+    """Settings from `file` (if there is one) and `environ`.
+
+    Raises ConfigurationError, naming the setting and an example, when one is unknown or wrong.
+    """
+    values: dict[str, Any] = {}
+    if file.exists():
+        try:
+            values.update(tomllib.loads(file.read_text(encoding="utf-8")))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+            raise ConfigurationError(f"{file}: not TOML: {exc}. Example: kafka_port = 9092") from exc
+    known = Settings.__struct_fields__
+    for variable, value in environ.items():
+        name = variable.removeprefix(_PREFIX).lower()
+        if variable.startswith(_PREFIX) and name in known:
+            values[name] = value
+        elif variable.startswith(_PREFIX):
+            raise ConfigurationError(f"{variable} is no setting. {_nearest(name)}")
+    for name in values:
+        if name not in known:
+            raise ConfigurationError(f"{file}: {name} is no setting. {_nearest(name)}")
+    try:
+        return msgspec.convert(values, Settings, strict=False)
+    except msgspec.ValidationError as exc:
+        name = str(exc).rpartition("`$.")[2].rstrip("`")
+        example = getattr(Settings(), name, "")
+        reason = str(exc).partition(" - at")[0]
+        raise ConfigurationError(
+            f"setting {name} ({_PREFIX}{name.upper()}): {reason}. Example: {_PREFIX}{name.upper()}={example}"
+        ) from exc
+
+
+def _nearest(name: str) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(name, Settings.__struct_fields__, n=1)
+    found = near[0] if near else "kafka_bootstrap"
+    return f"Did you mean {_PREFIX}{found.upper()}={getattr(Settings(), found)!s}?"

@@ -1,0 +1,26 @@
+#!/bin/sh
+# Makes .venv/ ready: `setup.sh PYTHON run|dev`. Safe to repeat; a broken attempt starts over.
+set -eu
+python=$1
+kind=$2
+say() { printf '\033[2m· %s\033[0m\n' "$1" >&2; }
+fail() { printf 'set-up: %s\n' "$1" >&2; exit 1; }
+
+command -v "$python" >/dev/null || fail "no '$python' found. Install Python 3.11 or newer, or name it: make PYTHON=/path/to/python3"
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+    fail "$("$python" --version) is too old; Cartwake needs 3.11 or newer. Name another one: make PYTHON=python3.12"
+
+if [ ! -x .venv/bin/pip ]; then
+    say "creating .venv/ with $("$python" --version)"
+    "$python" -m venv .venv ||
+        fail "'$python -m venv' failed. On Debian and Ubuntu: apt install python3-venv"
+fi
+say "installing the locked packages of requirements/$kind.txt (about 350 MB the first time; a few minutes on a slow line)"
+.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes --progress-bar on -r "requirements/$kind.txt" ||
+    fail "a package could not be installed; pip's words above say which. Behind a proxy or a mirror set PIP_INDEX_URL and run the same command again"
+.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable . ||
+    fail "the project itself could not be installed; see pip's words above"
+.venv/bin/python -m local.jars ||
+    fail "Kafka's jars could not be had; see above. With a Kafka of your own: export CARTWAKE_KAFKA_BOOTSTRAP=host:9092"
+touch ".venv/.$kind-ready"
+[ "$kind" = run ] || touch .venv/.run-ready
