@@ -1,0 +1,207 @@
+"""What a shop has set, from the `settings` topic: every role follows it, there is no other store.
+
+A record's key is `shop_id/name`; `name` is one of `shop`, `carts`, `reminders`. A shop without a record has the
+defaults below. A wrong record is refused when it is set, and ignored with a warning when it is read.
+"""
+
+import logging
+import re
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Annotated, Any, Final
+
+import confluent_kafka
+import msgspec
+from msgspec import Meta, Struct
+
+from cartwake.errors import ConfigurationError, KafkaUnavailable
+from cartwake.model import Setting, decode_setting, encode
+from cartwake.publish import Publisher
+from cartwake.settings import Settings
+from cartwake.topics import SETTINGS
+
+log = logging.getLogger(__name__)
+
+_DURATION = re.compile(r"^(\d+)\s*(s|m|h|d)$")
+_UNIT: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+LEAST_IDLE: Final = timedelta(minutes=30)
+MOST_IDLE: Final = timedelta(days=30)
+
+
+def duration(text: str) -> timedelta:
+    """`90s`, `45m`, `2h`, `30d` as a timedelta; raises ConfigurationError otherwise."""
+    match = _DURATION.match(text)
+    if match is None:
+        raise ConfigurationError(f"{text!r} is no duration. Examples: 45m, 2h, 30d")
+    return timedelta(**{_UNIT[match[2]]: int(match[1])})
+
+
+class ShopProfile(Struct, frozen=True, forbid_unknown_fields=True):
+    """`shop`: how the shop presents itself in a mail."""
+
+    title: Annotated[str, Meta(min_length=1, max_length=100)] = "Our shop"
+    url: Annotated[str, Meta(max_length=500)] = "https://shop.example.com"
+    sender: Annotated[str, Meta(max_length=320)] = ""  # empty: the setting mail_from
+    locale: Annotated[str, Meta(max_length=35)] = "en"
+    postal_address: Annotated[str, Meta(max_length=500)] = ""
+
+
+class CartRules(Struct, frozen=True, forbid_unknown_fields=True):
+    """`carts`: when a cart counts as left. Under 30 minutes only where `trial` says that it is a try-out."""
+
+    idle: str = "2h"
+    trial: bool = False
+
+
+class ReminderRules(Struct, frozen=True, forbid_unknown_fields=True):
+    """`reminders`: whether and when people are written to. `delay` counts from the abandonment."""
+
+    enabled: bool = True
+    delay: str = "0s"
+    expiry: str = "3d"
+
+
+class Shop(Struct, frozen=True):
+    """All that is set for one shop."""
+
+    shop_id: str
+    profile: ShopProfile = ShopProfile()
+    carts: CartRules = CartRules()
+    reminders: ReminderRules = ReminderRules()
+    idle_ms: int = 2 * 3600 * 1000
+    delay_ms: int = 0
+    expiry_ms: int = 3 * 24 * 3600 * 1000
+
+
+_KINDS: Final[dict[str, tuple[str, type[Struct]]]] = {
+    "shop": ("profile", ShopProfile),
+    "carts": ("carts", CartRules),
+    "reminders": ("reminders", ReminderRules),
+}
+
+
+def parse(name: str, value: Any) -> ShopProfile | CartRules | ReminderRules:
+    """The checked form of a setting's value; raises ConfigurationError that names the setting and an example."""
+    if name not in _KINDS:
+        raise ConfigurationError(f"setting {name!r} is not known; there are {', '.join(_KINDS)}")
+    kind = _KINDS[name][1]
+    try:
+        rules: Any = msgspec.convert(value, kind)
+        if isinstance(rules, CartRules):
+            idle = duration(rules.idle)
+            if not rules.trial and not LEAST_IDLE <= idle <= MOST_IDLE:
+                raise ConfigurationError("idle must be 30m … 30d")
+        if isinstance(rules, ReminderRules):
+            duration(rules.delay), duration(rules.expiry)
+    except (msgspec.ValidationError, ConfigurationError) as exc:
+        example = encode(kind()).decode()
+        raise ConfigurationError(f"setting {name}: {exc}. Example: {example}") from exc
+    return rules  # type: ignore[no-any-return]  # one of the three, as _KINDS says
+
+
+class Shops:
+    """What every shop has set, as far as it has been read."""
+
+    def __init__(self) -> None:
+        self._shops: dict[str, Shop] = {}
+
+    def of(self, shop_id: str) -> Shop:
+        """The shop's settings, or the defaults."""
+        return self._shops.get(shop_id) or Shop(shop_id)
+
+    def __iter__(self) -> Any:
+        return iter(list(self._shops.values()))
+
+    def apply(self, setting: Setting) -> None:
+        """Take one record in; raises ConfigurationError when its value is wrong."""
+        rules = parse(setting.name, setting.value)
+        changes: dict[str, Any] = {_KINDS[setting.name][0]: rules}
+        if isinstance(rules, CartRules):
+            changes["idle_ms"] = _ms(rules.idle)
+        if isinstance(rules, ReminderRules):
+            changes |= {"delay_ms": _ms(rules.delay), "expiry_ms": _ms(rules.expiry)}
+        self._shops[setting.shop_id] = msgspec.structs.replace(self.of(setting.shop_id), **changes)
+
+
+def _ms(text: str) -> int:
+    return duration(text) // timedelta(milliseconds=1)
+
+
+def set_for(publisher: Publisher, shop_id: str, name: str, value: Any) -> None:
+    """Check a setting and write it to the topic; raises ConfigurationError or KafkaUnavailable."""
+    rules = parse(name, value)
+    publisher.send_and_wait(
+        SETTINGS,
+        f"{shop_id}/{name}",
+        encode(Setting(shop_id=shop_id, name=name, value=msgspec.to_builtins(rules))),
+    )
+
+
+def follow(
+    settings: Settings, shops: Shops, on_change: Callable[[str], None] | None = None
+) -> Callable[[], None]:
+    """Read the topic to its end, then keep following it in a thread; returns what stops that.
+
+    Raises KafkaUnavailable when the topic can't be read within 30 seconds.
+    """
+    consumer: Any = confluent_kafka.Consumer(
+        {
+            "bootstrap.servers": settings.bootstrap,
+            "group.id": "cartwake-settings",  # never joined: partitions are assigned by hand
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "log_level": 2,
+        }
+    )
+    topic = settings.topic_prefix + SETTINGS.name
+    try:
+        partitions = consumer.list_topics(topic, timeout=30).topics[topic].partitions
+    except confluent_kafka.KafkaException as exc:
+        raise KafkaUnavailable(
+            f"the settings topic {topic} can't be read from {settings.bootstrap}: {exc}"
+        ) from exc
+    beginning = confluent_kafka.OFFSET_BEGINNING
+    consumer.assign([confluent_kafka.TopicPartition(topic, p, beginning) for p in partitions])
+    ready, stopping, left = threading.Event(), threading.Event(), set(partitions)
+
+    def run() -> None:
+        while not stopping.is_set():
+            message = consumer.poll(0.2)
+            if message is None:
+                continue
+            if message.error():
+                if message.error().code() == confluent_kafka.KafkaError._PARTITION_EOF:
+                    left.discard(message.partition())
+                    if not left:
+                        ready.set()
+                continue
+            _take_in(message.key(), message.value(), shops, on_change)
+        consumer.close()
+
+    thread = threading.Thread(target=run, name="settings", daemon=True)
+    thread.start()
+    if partitions and not ready.wait(30):
+        stopping.set()
+        raise KafkaUnavailable(f"the settings topic {topic} was not read to its end within 30 s")
+
+    def stop() -> None:
+        stopping.set()
+        thread.join(5)
+
+    return stop
+
+
+def _take_in(
+    key: bytes | None, value: bytes | None, shops: Shops, on_change: Callable[[str], None] | None
+) -> None:
+    if value is None:
+        return
+    try:
+        setting = decode_setting(value)
+        shops.apply(setting)
+    except (msgspec.DecodeError, ConfigurationError) as exc:
+        log.warning("setting %r is wrong and has been ignored: %s", key, exc)
+        return
+    if on_change is not None:
+        on_change(setting.shop_id)
