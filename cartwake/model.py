@@ -242,7 +242,7 @@ SUBSCRIBER_TYPES: Final = frozenset(
         "erased",
         "updated",
         "reminder_requested",
-    )  # fmt: skip
+    )
 )
 ORDER_TYPES: Final = frozenset(
     "order." + x for x in ("placed", "paid", "shipped", "cancelled", "refunded", "message", "note", "reply")
@@ -325,9 +325,7 @@ def person_id(email: str) -> str:
     return "p-" + derived_id("person", normal_email(email))[:24]
 
 
-def subscriber_id_for(
-    *, email: str | None, customer_id: str | None, subscriber_id: str | None = None
-) -> str | None:
+def subscriber_id_for(*, email: str | None, customer_id: str | None, subscriber_id: str | None = None) -> str | None:
     """The best id for a person by what is known: the mailbox, else the shop's own ids, else None."""
     if email:
         return person_id(email)

@@ -46,9 +46,7 @@ class Publisher:
         on_delivery: Callable[[str | None], None] | None = None,
     ) -> None:
         """Queue a record; `on_delivery` gets None or what went wrong. `flush` waits for all of them."""
-        done = (
-            self._remember if on_delivery is None else lambda err, _m: on_delivery(str(err) if err else None)
-        )
+        done = self._remember if on_delivery is None else lambda err, _m: on_delivery(str(err) if err else None)
         while True:
             try:
                 self._producer.produce(
@@ -80,17 +78,13 @@ class Publisher:
         self.send(topic, key, value, on_delivery=delivered)
         self._producer.flush(timeout)
         if not done.wait(0.1) or problem[0]:
-            raise KafkaUnavailable(
-                f"Kafka at {self._bootstrap} did not take the record: {problem or 'no answer'}"
-            )
+            raise KafkaUnavailable(f"Kafka at {self._bootstrap} did not take the record: {problem or 'no answer'}")
 
     def flush(self, timeout: float = 30) -> None:
         """Return when everything sent is on the broker; raises KafkaUnavailable when something is not."""
         left = self._producer.flush(timeout)
         if left or self._failed:
-            reason = (
-                self._failed[0] if self._failed else f"{left} records without an answer after {timeout:g} s"
-            )
+            reason = self._failed[0] if self._failed else f"{left} records without an answer after {timeout:g} s"
             self._failed.clear()
             raise KafkaUnavailable(f"Kafka at {self._bootstrap} did not take every record: {reason}")
 

@@ -4,6 +4,7 @@ The environment wins over the file. `kafka_bootstrap` and `clickhouse_dsn` empty
 What a shop's staff may change (idle time, texts, shops) lives in the `settings` topic, not here.
 """
 
+import difflib
 import os
 import tomllib
 from collections.abc import Mapping
@@ -110,8 +111,6 @@ def load(environ: Mapping[str, str] = os.environ, file: Path = Path("cartwake.to
 
 
 def _nearest(name: str) -> str:
-    import difflib
-
     near = difflib.get_close_matches(name, Settings.__struct_fields__, n=1)
     found = near[0] if near else "kafka_bootstrap"
     return f"Did you mean {_PREFIX}{found.upper()}={getattr(Settings(), found)!s}?"

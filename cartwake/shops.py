@@ -138,9 +138,7 @@ def set_for(publisher: Publisher, shop_id: str, name: str, value: Any) -> None:
     )
 
 
-def follow(
-    settings: Settings, shops: Shops, on_change: Callable[[str], None] | None = None
-) -> Callable[[], None]:
+def follow(settings: Settings, shops: Shops, on_change: Callable[[str], None] | None = None) -> Callable[[], None]:
     """Read the topic to its end, then keep following it in a thread; returns what stops that.
 
     Raises KafkaUnavailable when the topic can't be read within 30 seconds.
@@ -158,9 +156,7 @@ def follow(
     try:
         partitions = consumer.list_topics(topic, timeout=30).topics[topic].partitions
     except confluent_kafka.KafkaException as exc:
-        raise KafkaUnavailable(
-            f"the settings topic {topic} can't be read from {settings.bootstrap}: {exc}"
-        ) from exc
+        raise KafkaUnavailable(f"the settings topic {topic} can't be read from {settings.bootstrap}: {exc}") from exc
     beginning = confluent_kafka.OFFSET_BEGINNING
     consumer.assign([confluent_kafka.TopicPartition(topic, p, beginning) for p in partitions])
     ready, stopping, left = threading.Event(), threading.Event(), set(partitions)
@@ -192,9 +188,7 @@ def follow(
     return stop
 
 
-def _take_in(
-    key: bytes | None, value: bytes | None, shops: Shops, on_change: Callable[[str], None] | None
-) -> None:
+def _take_in(key: bytes | None, value: bytes | None, shops: Shops, on_change: Callable[[str], None] | None) -> None:
     if value is None:
         return
     try:

@@ -60,9 +60,7 @@ def check_joined(counts: Mapping[str, int], prefix: str) -> None:
             most = max(found.values())
             listed = ", ".join(f"{name} has {n}" for name, n in found.items())
             repair = "; ".join(
-                f"kafka-topics.sh --alter --topic {name} --partitions {most}"
-                for name, n in found.items()
-                if n < most
+                f"kafka-topics.sh --alter --topic {name} --partitions {most}" for name, n in found.items() if n < most
             )
             raise ConfigurationError(
                 f"joined topics need the same number of partitions, but {listed}. Stop all roles, then: {repair}. "
