@@ -23,8 +23,8 @@ VERSION = "4.4.0"
 ROOTS = (f"org.apache.kafka:kafka_2.13:{VERSION}", "org.apache.logging.log4j:log4j-slf4j-impl:2.25.5")
 LOCK = Path(__file__).with_name("kafka.lock")
 _WAY_OUT = (
-    "Behind a proxy set HTTPS_PROXY (and REQUESTS_CA_BUNDLE for its certificate) and run the same command again; "
-    "with a Kafka of your own set CARTWAKE_KAFKA_BOOTSTRAP=host:9092."
+    "Behind a proxy set HTTPS_PROXY (and REQUESTS_CA_BUNDLE for its certificate) and run the same command "
+    "again; with a Kafka of your own set CARTWAKE_KAFKA_BOOTSTRAP=host:9092."
 )
 
 
@@ -67,7 +67,8 @@ def bring() -> Path:
                 _fetch(locked(), target)
     except PermissionError as exc:
         raise ConfigurationError(
-            f"Kafka's jars can't be written to {target.parent}: {exc.strerror}. Use a virtual environment: make demo"
+            f"Kafka's jars can't be written to {target.parent}: {exc.strerror}. "
+            "Use a virtual environment, as `make demo` does."
         ) from exc
     return target
 
@@ -111,15 +112,15 @@ def _fetch_one(context: Any, jar: Jar, into: Path) -> None:
 
 def _repository(cache: Path) -> Any:
     """Jgo's Python resolver with a cache of its own: no Java, no Maven, no ~/.m2."""
-    from jgo.maven import MavenContext, PythonResolver
+    from jgo.maven import MavenContext, PythonResolver  # noqa: PLC0415 - slow, and needed once
 
     return MavenContext(resolver=PythonResolver(), repo_cache=cache, local_repos=[], timeout=30)
 
 
 def _shown(items: Iterable[_T], total: int) -> Iterator[_T]:
     """Hand on `items` with a bar on a terminal, else with one line."""
-    from rich.console import Console
-    from rich.progress import track
+    from rich.console import Console  # noqa: PLC0415 - needed once
+    from rich.progress import track  # noqa: PLC0415
 
     console = Console(stderr=True)
     what = f"Kafka {VERSION}: fetching {total} jars (about 45 MB, once)"
@@ -132,7 +133,7 @@ def _shown(items: Iterable[_T], total: int) -> Iterator[_T]:
 
 @contextmanager
 def _one_at_a_time(path: Path) -> Iterator[None]:
-    """Hold a lock on `path`, so that of two set-ups at the same time the second finds the first one's jars."""
+    """Hold a lock on `path`: of two set-ups at the same time the second finds the first one's jars."""
     with path.open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
@@ -141,8 +142,8 @@ def _one_at_a_time(path: Path) -> Iterator[None]:
 def write_lock() -> int:
     """Resolve `ROOTS` anew, write `kafka.lock` and say how many jars it names.
 
-    Each root by itself, the first one's versions win: together, the logger's list of managed versions would bring
-    an older Kafka client.
+    Each root by itself, the first one's versions win: together, the logger's list of managed versions would
+    bring an older Kafka client.
     """
     found: dict[str, Jar] = {}
     with tempfile.TemporaryDirectory() as cache:
