@@ -111,7 +111,7 @@ def prepare(data_dir: Path, port: int) -> Launch:
 
 def answers(bootstrap: str, timeout_s: float = 1.0) -> bool:
     """Whether a Kafka broker at `bootstrap` (`host:port[,…]`) answers an ApiVersions request (KIP-35)."""
-    host, _, port = bootstrap.split(",")[0].strip().rpartition(":")
+    host, _, port = bootstrap.partition(",")[0].strip().rpartition(":")
     # size, api key 18, version 0, correlation id, client id null
     request = struct.pack(">ihhih", 10, 18, 0, 1, -1)
     try:
@@ -138,7 +138,7 @@ class LocalKafka:
         launch = prepare(self.data_dir, self.port)
         console = self.data_dir / "kafka" / "logs" / "console.log"
         with console.open("wb") as output:
-            self.process = subprocess.Popen(
+            self.process = subprocess.Popen(  # noqa: S603 - our own command line
                 launch.argv,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -222,7 +222,7 @@ def _format(java: list[str], home: Path, data: Path, port: int) -> None:
     configuration = home / "format.properties"
     _write_configuration(configuration, partial, port)
     cluster = urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=").replace("-", "A")
-    done = subprocess.run(
+    done = subprocess.run(  # noqa: S603 - our own command line
         [*java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(configuration)],
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -286,7 +286,7 @@ def main() -> int:
         sys.stderr.write(f"{exc}\n")
         return 1
     os.set_inheritable(launch.lock, True)
-    os.execv(launch.argv[0], launch.argv)  # noqa: S606 - the broker is what this process is for
+    return os.execv(launch.argv[0], launch.argv)  # noqa: S606 - the broker is what this process is for
 
 
 if __name__ == "__main__":
