@@ -1,0 +1,122 @@
+"""Turns a template and its facts into a page: escaped always, failing loudly on a name that does not exist."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import jinja2
+from babel.numbers import format_currency, format_decimal
+from markupsafe import Markup
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+
+from console import words
+
+HERE = Path(__file__).parent
+LOCALE = "en"
+
+
+class Pages:
+    """The templates, with what every page needs."""
+
+    def __init__(self, *, picture_sources: str, now: Any, facts: Mapping[str, Any]) -> None:
+        self._env = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(HERE / "templates"),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        allowed = tuple(source if "//" in source else f"{source}//" for source in picture_sources.split())
+        self._env.filters |= {
+            "money": money,
+            "when": when,
+            "picture": lambda url: picture(url, allowed),
+            "link": link,
+            "plural": plural,
+        }
+        self._env.globals |= {"words": words, "now": now, **facts}
+
+    def render(
+        self,
+        request: Request,
+        template: str,
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
+        **facts: Any,
+    ) -> HTMLResponse:
+        """The page; `facts` are the names its template uses."""
+        html = self._env.get_template(template).render(path=request.url.path, **facts)
+        return HTMLResponse(html, status, dict(headers or {}))
+
+    def problem(
+        self,
+        request: Request,
+        status: int,
+        title: str,
+        detail: str,
+        *,
+        retry_seconds: int = 0,
+        headers: Mapping[str, str] | None = None,
+    ) -> HTMLResponse:
+        """A page that says what is wrong and what to do; it loads itself again after `retry_seconds` unless 0."""
+        more = {"retry-after": str(retry_seconds)} if retry_seconds else {}
+        return self.render(
+            request,
+            "problem.html",
+            status,
+            {**more, **(headers or {})},
+            title=title,
+            detail=detail,
+            status_words=f"{status} {HTTPStatus(status).phrase}",
+            retry_seconds=retry_seconds,
+        )
+
+
+def money(amount: Decimal | None, currency: str | None) -> str:
+    """`€1,234.50` as the currency writes it; a plain number without a currency, a dash without an amount."""
+    if amount is None:
+        return "–"
+    if not currency:
+        return str(format_decimal(amount, format="#,##0.00", locale=LOCALE))
+    return str(format_currency(amount, currency, locale=LOCALE))
+
+
+def when(moment: datetime | None) -> Markup:
+    """A `<time>` element, `2026-11-23 10:15 UTC`; the script adds how long ago that was."""
+    if moment is None:
+        return Markup("–")
+    at = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    exact = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return Markup('<time datetime="{}" title="{}">{} UTC</time>').format(exact, exact, f"{at:%Y-%m-%d %H:%M}")
+
+
+def picture(url: str | None, allowed: tuple[str, ...]) -> str | None:
+    """The address if a browser may load it as a picture under our policy, else None."""
+    if not url or not any(url.lower().startswith(source) for source in allowed):
+        return None
+    return url
+
+
+def link(url: str | None) -> str | None:
+    """The address if it is a web address, else None: `javascript:` is no link."""
+    try:
+        parts = urlsplit(url or "")
+    except ValueError:
+        return None
+    return url if parts.scheme in ("http", "https") and parts.netloc else None
+
+
+def plural(number: int, one: str, many: str) -> str:
+    """`1 item`, `1,204 items`."""
+    return f"{number:,} {one if number == 1 else many}"
+
+
+def address(path: str, **query: str | None) -> str:
+    """`path?name=value…` of those that have a value."""
+    given = urlencode({name: value for name, value in query.items() if value})
+    return f"{path}?{given}" if given else path

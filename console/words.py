@@ -1,0 +1,106 @@
+"""What our states and types are called when staff read them."""
+
+from typing import Final
+
+STATES: Final = {
+    "open": "Left",
+    "reactivated": "Came back",
+    "recovered": "Bought after all",
+    "withdrawn": "Was not left",
+}
+
+STATE_MEANINGS: Final = {
+    "open": "The shopper has not been back since.",
+    "reactivated": "The shopper has touched the cart again since.",
+    "recovered": "An order was placed after the cart had been left.",
+    "withdrawn": "A late event showed that the cart had not been left at that time.",
+}
+
+STAGES: Final = {
+    "cart": "Cart",
+    "contact": "Contact details",
+    "address": "Address",
+    "shipping": "Shipping",
+    "payment": "Payment",
+    "review": "Review",
+}
+
+MESSAGES: Final = {
+    "planned": "Reminder planned",
+    "sending": "Being sent",
+    "sent": "Reminder sent",
+    "suppressed": "Not written to",
+    "recovered": "Bought before the reminder",
+    "expired": "Reminder expired",
+    "failed": "Reminder failed",
+    "uncertain": "Perhaps sent",
+    "opened": "Mail opened",
+    "clicked": "Mail clicked",
+    "bounced": "Mail bounced",
+}
+
+MESSAGE_MEANINGS: Final = {
+    "planned": "A reminder is planned.",
+    "sending": "The reminder is on its way to the mail server.",
+    "sent": "The mail server took the reminder.",
+    "suppressed": "No reminder was sent.",
+    "recovered": "The cart was bought before the reminder was due, so none was sent.",
+    "expired": "The reminder could not be sent in time, and it is too late now.",
+    "failed": "The mail server refused the reminder for good.",
+    "uncertain": "The connection broke just when the mail server should have confirmed: it may or may not have gone out.",
+    "opened": "The reminder was sent and opened.",
+    "clicked": "The reminder was sent and its link was clicked.",
+    "bounced": "The reminder was sent, but came back.",
+}
+
+#: How a badge looks: good, bad, busy or plain.
+TONES: Final = {
+    "recovered": "good",
+    "reactivated": "busy",
+    "withdrawn": "plain",
+    "open": "warm",
+    "sent": "good",
+    "opened": "good",
+    "clicked": "good",
+    "planned": "busy",
+    "sending": "busy",
+    "suppressed": "plain",
+    "expired": "plain",
+    "failed": "bad",
+    "bounced": "bad",
+    "uncertain": "bad",
+}
+
+TIMELINE: Final = {
+    "cart.updated": "Cart changed",
+    "cart.item_added": "Put into the cart",
+    "cart.item_removed": "Taken out of the cart",
+    "cart.cleared": "Cart emptied",
+    "cart.viewed": "Cart looked at",
+    "cart.merged": "Cart joined with another",
+    "checkout.step": "Checkout",
+    "order.placed": "Order placed",
+    "wishlist.updated": "Saved for later",
+    "cart.abandoned": "Cart left",
+    "cart.reactivated": "Shopper came back",
+    "cart.withdrawn": "Had not been left after all",
+    "cart.completed": "Cart bought",
+    "cart.recovered": "Recovered",
+    "cart.unmatched": "Was somebody else’s cart",
+    "message.planned": "Reminder planned",
+    "message.sending": "Reminder handed to the mail server",
+    "message.sent": "Reminder sent",
+    "message.suppressed": "Reminder not sent",
+    "message.recovered": "Reminder no longer needed",
+    "message.expired": "Reminder expired",
+    "message.failed": "Reminder failed",
+    "message.uncertain": "Reminder perhaps sent",
+    "message.opened": "Mail opened",
+    "message.clicked": "Mail clicked",
+    "message.bounced": "Mail came back",
+}
+
+
+def of(names: dict[str, str], key: str | None) -> str:
+    """The word for `key`; a key without one is shown as it is."""
+    return names.get(key or "", key or "–")
