@@ -1,12 +1,12 @@
 """Turns a template and its facts into a page: escaped always, failing loudly on a name that does not exist."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 import jinja2
 from babel.numbers import format_currency, format_decimal
@@ -23,7 +23,7 @@ LOCALE = "en"
 class Pages:
     """The templates, with what every page needs."""
 
-    def __init__(self, *, picture_sources: str, now: Any, facts: Mapping[str, Any]) -> None:
+    def __init__(self, *, picture_sources: str, now: Callable[[], datetime], facts: Mapping[str, Any]) -> None:
         self._env = jinja2.Environment(
             loader=jinja2.FileSystemLoader(HERE / "templates"),
             autoescape=True,
@@ -38,8 +38,10 @@ class Pages:
             "picture": lambda url: picture(url, allowed),
             "link": link,
             "plural": plural,
+            "last_word": lambda kind: kind.rpartition(".")[2],
         }
-        self._env.globals |= {"words": words, "now": now, **facts}
+        self._env.globals |= {"words": words, **facts}
+        self.now = now
 
     def render(
         self,
@@ -88,7 +90,7 @@ def money(amount: Decimal | None, currency: str | None) -> str:
 
 def when(moment: datetime | None) -> Markup:
     """A `<time>` element, `2026-11-23 10:15 UTC`; the script adds how long ago that was."""
-    if moment is None:
+    if moment is None or moment.year <= 1970:  # the store keeps 1970 where nothing was said
         return Markup("–")
     at = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     exact = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -114,9 +116,3 @@ def link(url: str | None) -> str | None:
 def plural(number: int, one: str, many: str) -> str:
     """`1 item`, `1,204 items`."""
     return f"{number:,} {one if number == 1 else many}"
-
-
-def address(path: str, **query: str | None) -> str:
-    """`path?name=value…` of those that have a value."""
-    given = urlencode({name: value for name, value in query.items() if value})
-    return f"{path}?{given}" if given else path

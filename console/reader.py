@@ -1,0 +1,47 @@
+"""What the console asks of others: somebody who reads carts, and somebody who writes one event."""
+
+from typing import Literal, Protocol
+
+from cartwake.topics import Topic
+from sinks.carts import CartDetail, Count, Page
+
+
+class CartReader(Protocol):
+    """Reads abandonments; raises SinkUnavailable while the store is away. May be called from any thread.
+
+    `sinks.carts.Carts` is the real one; `tests/console/memory.py` keeps the same promises in memory.
+    """
+
+    def page(
+        self,
+        *,
+        shop: str | None = None,
+        search: str | None = None,
+        state: str | None = None,
+        stage: str | None = None,
+        sort: Literal["newest", "oldest"] = "newest",
+        cursor: str | None = None,
+        limit: int = 50,
+    ) -> Page:
+        """At most `limit` abandonments by abandoned_at, from `cursor` on; Rejected for a cursor that is none."""
+        ...
+
+    def detail(self, abandonment_id: str) -> CartDetail | None:
+        """One abandonment in full, or None when there is none of that id."""
+        ...
+
+    def counts(self, shop: str | None = None) -> tuple[Count, ...]:
+        """Abandonments by shop, state and currency."""
+        ...
+
+    def request_result(self, request_id: str) -> tuple[str, str] | None:
+        """(status, words) of the message that staff asked for, or None while there is none yet."""
+        ...
+
+
+class EventWriter(Protocol):
+    """Writes one event and waits for it; `cartwake.publish.Publisher` is the real one."""
+
+    def send_and_wait(self, topic: Topic, key: str, value: bytes | None) -> None:
+        """Return when the broker has the record; raises KafkaUnavailable."""
+        ...
