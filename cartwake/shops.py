@@ -105,6 +105,7 @@ class Shops:
 
     def __init__(self) -> None:
         self._shops: dict[str, Shop] = {}
+        self.version = 0  # grows with every change
 
     def of(self, shop_id: str) -> Shop:
         """The shop's settings, or the defaults."""
@@ -122,6 +123,7 @@ class Shops:
         if isinstance(rules, ReminderRules):
             changes |= {"delay_ms": _ms(rules.delay), "expiry_ms": _ms(rules.expiry)}
         self._shops[setting.shop_id] = msgspec.structs.replace(self.of(setting.shop_id), **changes)
+        self.version += 1
 
 
 def _ms(text: str) -> int:

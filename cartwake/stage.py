@@ -55,6 +55,14 @@ class Context(Protocol[K, S]):
         """How far time has come on this partition, in epoch milliseconds; it never goes back."""
         ...
 
+    def arrived(self, record: Record) -> int:
+        """Progress with `record` about to be taken."""
+        ...
+
+    def saw(self, event_time: int) -> int:
+        """Progress after a record that happened at `event_time` (it matters on event time, for a stage at the head)."""
+        ...
+
     def emit(self, topic: str, key: str, value: bytes) -> None:
         """Send a record; it is on the broker before the offsets that caused it are committed.
 

@@ -220,11 +220,13 @@ def _contents(cart: _Cart) -> dict[str, _Line]:
 
 
 def _stage(cart: _Cart) -> str:
-    since = max((said.after for said in cart.said if said.outcome.type == "completed"), default=0)
+    # a step from before the purchase that arrives after it belongs to what was bought
+    bought = max((said.after for said in cart.said if said.outcome.type == "completed"), default=0)
+    bought_at = cart.seen[bought - 1].occurred_at if bought else 0
     steps = [
         (event.occurred_at, place, event.step)
         for place, event in enumerate(cart.seen)
-        if place >= since and event.type == "checkout.step" and event.step
+        if place >= bought and event.occurred_at >= bought_at and event.type == "checkout.step" and event.step
     ]
     return max(steps)[2] if steps else "cart"
 

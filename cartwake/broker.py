@@ -1,0 +1,108 @@
+"""The broker's side of the topics: wait for Kafka, create what is missing, refuse what can't work."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+
+from kafka.admin import KafkaAdminClient  # kafka-python
+from kafka.errors import KafkaError, TopicAlreadyExistsError
+
+from cartwake.errors import ConfigurationError, KafkaUnavailable
+from cartwake.settings import Settings
+from cartwake.topics import ALL, check_joined
+
+Say = Callable[[str], None]
+
+
+def connect(settings: Settings, *, say: Say = print, patience: float | None = None) -> KafkaAdminClient:
+    """An admin client; waits for Kafka with a message and growing pauses, for ever or `patience` seconds.
+
+    Raises KafkaUnavailable when the patience is over.
+    """
+    began, pause = time.monotonic(), 0.5
+    while True:
+        try:
+            return KafkaAdminClient(
+                bootstrap_servers=settings.bootstrap.split(","), request_timeout_ms=10_000, client_id="cartwake-admin"
+            )
+        except KafkaError as exc:
+            waited = time.monotonic() - began
+            if patience is not None and waited > patience:
+                raise KafkaUnavailable(
+                    f"Kafka at {settings.bootstrap} does not answer ({exc}). Is it running? "
+                    "CARTWAKE_KAFKA_BOOTSTRAP=host:9092 names another one; `cartwake up` starts an embedded one"
+                ) from exc
+            say(f"waiting for Kafka at {settings.bootstrap} ({waited:.0f} s)")
+            time.sleep(pause)
+            pause = min(pause * 2, 10)
+
+
+def ensure_topics(
+    settings: Settings, changelogs: Mapping[str, str] | None = None, *, say: Say = print, patience: float | None = None
+) -> dict[str, int]:
+    """Create the topics that are missing; returns partitions by topic name without prefix.
+
+    `changelogs` maps the full name of each changelog to the topic (without prefix) whose partitions it follows.
+    Raises ConfigurationError when joined topics or a changelog have the wrong number of partitions.
+    """
+    admin = connect(settings, say=say, patience=patience)
+    try:
+        prefix = settings.topic_prefix
+        wanted = {prefix + topic.name: (settings.partitions, dict(topic.config)) for topic in ALL}
+        _create(admin, settings, wanted)
+        counts = _counts(admin, wanted)
+        check_joined(counts, prefix)
+        found = {name.removeprefix(prefix): n for name, n in counts.items()}
+        if changelogs:
+            compacted = {"cleanup.policy": "compact", "compression.type": "producer"}
+            logs = {name: (found[topic], compacted) for name, topic in changelogs.items()}
+            _create(admin, settings, logs)
+            for name, n in _counts(admin, logs).items():
+                if n != logs[name][0]:
+                    raise ConfigurationError(
+                        f"{name} has {n} partitions, but its input {prefix + changelogs[name]} has {logs[name][0]}. "
+                        f"Stop all roles, delete {name}, reset the group to the beginning, and start again: "
+                        "the state is then made anew from the input"
+                    )
+        return found
+    finally:
+        admin.close()
+
+
+def delete_topics(settings: Settings, names: Iterable[str]) -> None:
+    """Delete topics by full name; those that are not there are no error."""
+    admin = connect(settings, patience=30)
+    try:
+        there = set(admin.list_topics())
+        doomed = [name for name in names if name in there]
+        if doomed:
+            admin.delete_topics(doomed)
+    finally:
+        admin.close()
+
+
+def _create(admin: KafkaAdminClient, settings: Settings, wanted: Mapping[str, tuple[int, dict[str, str]]]) -> None:
+    there = set(admin.list_topics())
+    missing = {
+        name: {"num_partitions": n, "replication_factor": settings.replication, "configs": config}
+        for name, (n, config) in wanted.items()
+        if name not in there
+    }
+    if not missing:
+        return
+    try:
+        admin.create_topics(missing, wait_for_metadata=True)
+    except TopicAlreadyExistsError:
+        pass  # another role was faster
+    except KafkaError as exc:
+        raise KafkaUnavailable(f"topics could not be created on {settings.bootstrap}: {exc}") from exc
+
+
+def _counts(admin: KafkaAdminClient, wanted: Iterable[str]) -> dict[str, int]:
+    names = list(wanted)
+    found: dict[str, int] = {}
+    for _ in range(100):  # a topic just created is not known everywhere at once
+        found = {t["name"]: len(t["partitions"]) for t in admin.describe_topics(names) if t["partitions"]}
+        if len(found) == len(names):
+            return found
+        time.sleep(0.1)
+    raise KafkaUnavailable(f"topics are not ready: {', '.join(set(names) - set(found))}")

@@ -1,0 +1,269 @@
+"""The rules of one cart (design section 3): pure, without clock or I/O.
+
+`fold` takes one event in and says what follows from it, `fire` makes the abandonment of a deadline that has come.
+Both change the `Cart` they are given, which its caller owns. Times are epoch milliseconds.
+"""
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Final, Literal
+
+import msgspec
+from msgspec import Struct
+
+from cartwake.clock import rfc3339
+from cartwake.model import CART_ACTIVITY, CartEvent, CartOutcome, Consent, Item, consent_of, derived_id
+from cartwake.money import total
+
+SEEN: Final = 64
+AHEAD_MS: Final = 5 * 60 * 1000
+_DAY: Final = 24 * 3600 * 1000
+KEEP_MS: Final = 90 * _DAY
+KEEP_ENDED_MS: Final = 7 * _DAY
+#: Outcomes that can follow from one record of a cart; revisions leave room for them.
+_PER_RECORD: Final = 16
+
+Kind = Literal["cart.abandoned", "cart.reactivated", "cart.withdrawn", "cart.completed", "cart.recovered"]
+
+
+class Abandonment(Struct, array_like=True):
+    """The latest abandonment that is neither withdrawn nor completed."""
+
+    id: str
+    at: int
+    basis: int  # last_activity when it fired
+    open: bool = True  # until the cart is touched again
+
+
+class Cart(Struct, array_like=True):
+    """What is known of one cart; `offset` is the record it was last folded with."""
+
+    shop_id: str
+    cart_id: str
+    offset: int = -1
+    outcomes: int = 0  # since that record
+    lines: dict[str, Item] = {}
+    last_activity: int = -1
+    created_at: int = -1
+    replaced_at: int = -1  # newest cart.updated, cart.cleared or order applied
+    changed_at: int = -1  # newest change of contents applied
+    seen: list[str] = []
+    episode: int = 0
+    abandonment: Abandonment | None = None
+    stage: str | None = None
+    stage_at: int = -1
+    ended_at: int = -1  # completed or merged
+    held: bool = False  # an item was in it once
+    currency: str | None = None
+    cart_url: str | None = None
+    device_id: str | None = None
+    session_id: str | None = None
+    customer_id: str | None = None
+    email: str | None = None
+    consent: Consent | None = None
+
+
+def clamp(at: int, arrival: int) -> int:
+    """`at`, unless it lies more than five minutes ahead of the arrival: then the arrival (rule 9)."""
+    return arrival if at > arrival + AHEAD_MS else at
+
+
+def waits(cart: Cart) -> bool:
+    """Whether the cart would become abandoned if nothing happened any more."""
+    return bool(cart.lines) and (cart.abandonment is None or not cart.abandonment.open)
+
+
+def wake_at(cart: Cart, idle: int) -> int:
+    """When to look at the cart again: its deadline, else the time to forget it."""
+    if waits(cart):
+        return cart.last_activity + idle
+    last = max(cart.last_activity, cart.changed_at)
+    return last + (KEEP_ENDED_MS if cart.ended_at >= 0 and not cart.lines else KEEP_MS)
+
+
+def fire(cart: Cart, idle: int) -> CartOutcome:
+    """The abandonment of a cart whose deadline has come; the caller has seen that it waits."""
+    deadline = cart.last_activity + idle
+    cart.episode += 1
+    # the deadline is part of the id: a cart forgotten after 90 days may begin again at its first episode
+    abandonment_id = derived_id("abandonment", cart.shop_id, cart.cart_id, cart.episode, deadline)
+    cart.abandonment = Abandonment(abandonment_id, deadline, cart.last_activity)
+    return _outcome(cart, "cart.abandoned", deadline)
+
+
+def fold(cart: Cart, event: CartEvent, *, at: int, offset: int, idle: int) -> list[CartOutcome] | None:
+    """Take one event in; what follows from it, in order, or None when the cart has already seen it.
+
+    `at` is the event's time after `clamp`, `offset` its place in the partition.
+    """
+    if event.event_id in cart.seen:
+        return None
+    outcomes: list[CartOutcome] = []
+    if waits(cart) and at >= cart.last_activity + idle:
+        outcomes.append(fire(cart, idle))
+    cart.seen = [*cart.seen[1 - SEEN :], event.event_id]
+    cart.offset, cart.outcomes = offset, 0
+    if cart.created_at < 0:
+        cart.created_at = at
+    _note_person(cart, event)
+    if event.type in CART_ACTIVITY:
+        _act(cart, event, at, outcomes)
+    elif event.type == "order.placed":
+        _order(cart, event, at, outcomes)
+    elif event.type == "cart.merged":
+        _merge(cart, at, outcomes)
+    cart.held = cart.held or bool(cart.lines)
+    return outcomes
+
+
+def _act(cart: Cart, event: CartEvent, at: int, outcomes: list[CartOutcome]) -> None:
+    if event.type == "checkout.step" and at >= cart.stage_at:
+        cart.stage, cart.stage_at = event.step, at
+    change = _CHANGES.get(event.type)
+    if change is not None and at >= cart.replaced_at and change(cart, event, at):
+        cart.changed_at = max(cart.changed_at, at)
+    cart.last_activity = max(cart.last_activity, at)
+    left = cart.abandonment
+    if left is None:
+        return
+    if at >= left.at:
+        if left.open:
+            left.open = False
+            outcomes.append(_outcome(cart, "cart.reactivated", at))
+    elif at > left.basis or (left.open and not cart.lines):
+        _withdraw(cart, at, "late_activity", outcomes)
+
+
+def _order(cart: Cart, event: CartEvent, at: int, outcomes: list[CartOutcome]) -> None:
+    left = cart.abandonment
+    if cart.lines:
+        if left is not None and at < left.at:
+            _withdraw(cart, at, "late_order", outcomes)
+            left = None
+        outcomes.append(_outcome(cart, "cart.completed", at, order_id=event.order_id))
+        if left is not None:
+            outcomes.append(_outcome(cart, "cart.recovered", at, order_id=event.order_id))
+        cart.lines, cart.abandonment, cart.stage, cart.stage_at = {}, None, None, at
+        cart.ended_at = at
+    # an order is also what `cart.cleared` is: what is older must not fill a bought cart again
+    cart.replaced_at = max(cart.replaced_at, at)
+    cart.changed_at = max(cart.changed_at, at)
+
+
+def _merge(cart: Cart, at: int, outcomes: list[CartOutcome]) -> None:
+    left = cart.abandonment
+    if left is not None and left.open:
+        if at < left.at:
+            _withdraw(cart, at, "late_activity", outcomes)
+        else:
+            left.open = False
+            outcomes.append(_outcome(cart, "cart.reactivated", at, reason="merged"))
+    cart.lines, cart.ended_at = {}, at
+    cart.replaced_at = max(cart.replaced_at, at)
+    cart.changed_at = max(cart.changed_at, at)
+
+
+def _withdraw(cart: Cart, at: int, reason: str, outcomes: list[CartOutcome]) -> None:
+    outcomes.append(_outcome(cart, "cart.withdrawn", at, reason=reason))
+    cart.abandonment = None
+
+
+# -- changes of contents: each says whether it changed anything ------------------------------------------------
+def _add(cart: Cart, event: CartEvent, _at: int) -> bool:
+    lines = dict(cart.lines)
+    for item in event.items:
+        old = lines.get(item.sku)
+        if old is None:
+            lines[item.sku] = msgspec.structs.replace(item, quantity=item.quantity or 1)
+            continue
+        lines[item.sku] = Item(
+            sku=item.sku,
+            name=item.name or old.name,
+            quantity=(old.quantity or 0) + (item.quantity or 1),
+            price=old.price if item.price is None else item.price,
+            url=item.url or old.url,
+            image=item.image or old.image,
+            category=item.category or old.category,
+        )
+    cart.lines = lines
+    cart.currency = event.currency or cart.currency
+    return True
+
+
+def _remove(cart: Cart, event: CartEvent, _at: int) -> bool:
+    changed = False
+    for item in event.items:
+        old = cart.lines.get(item.sku)
+        if old is None:
+            continue
+        changed = True
+        left = (old.quantity or 0) - item.quantity if item.quantity else 0
+        if left > 0:
+            cart.lines[item.sku] = msgspec.structs.replace(old, quantity=left)
+        else:
+            del cart.lines[item.sku]
+    return changed
+
+
+def _replace(cart: Cart, event: CartEvent, at: int) -> bool:
+    if at < cart.changed_at:
+        return False
+    cart.lines = {}
+    cart.replaced_at = at
+    return _add(cart, event, at)
+
+
+def _clear(cart: Cart, _event: CartEvent, at: int) -> bool:
+    cart.lines, cart.replaced_at = {}, at
+    return True
+
+
+_CHANGES: Final[dict[str, Callable[[Cart, CartEvent, int], bool]]] = {
+    "cart.item_added": _add,
+    "cart.item_removed": _remove,
+    "cart.updated": _replace,
+    "cart.cleared": _clear,
+}
+
+
+def _note_person(cart: Cart, event: CartEvent) -> None:
+    cart.device_id = event.device_id or cart.device_id
+    cart.session_id = event.session_id or cart.session_id
+    cart.customer_id = event.customer_id or cart.customer_id
+    cart.email = event.email or cart.email
+    cart.cart_url = event.cart_url or cart.cart_url
+    if event.consent is not None:
+        cart.consent = consent_of(event.consent)
+
+
+def _outcome(cart: Cart, kind: Kind, at: int, *, reason: str | None = None, order_id: str | None = None) -> CartOutcome:
+    left = cart.abandonment
+    cart.outcomes += 1
+    revision = (cart.offset + 1) * _PER_RECORD + cart.outcomes
+    items = tuple(cart.lines.values())
+    return CartOutcome(
+        outcome_id=derived_id("outcome", cart.shop_id, cart.cart_id, revision, kind),
+        type=kind,
+        shop_id=cart.shop_id,
+        cart_id=cart.cart_id,
+        revision=revision,
+        occurred_at=rfc3339(at),
+        episode=cart.episode,
+        abandonment_id=left.id if left else None,
+        abandoned_at=rfc3339(left.at) if left else None,
+        last_activity=rfc3339(cart.last_activity) if cart.last_activity >= 0 else None,
+        created_at=rfc3339(cart.created_at),
+        reason=reason,
+        stage=cart.stage or "cart",
+        currency=cart.currency,
+        value=total(items) or Decimal(0),
+        units=sum(item.quantity or 0 for item in items),
+        items=items,
+        cart_url=cart.cart_url,
+        order_id=order_id,
+        device_id=cart.device_id,
+        session_id=cart.session_id,
+        customer_id=cart.customer_id,
+        email=cart.email,
+        consent=cart.consent,
+    )

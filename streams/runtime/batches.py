@@ -1,0 +1,214 @@
+"""Where Faust is bent: one message per partition batch, offsets committed by the app, no per-record work.
+
+Faust's own consumer splits fetched batches, tracks every record's ack, and its table recovery resumes the source
+before it seeks (faust-streaming #596: records lost after a crash). Here a batch stays whole, the app commits the
+end of what it has finished, and after a rebalance everything is sought before the flow is resumed.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import faust
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.errors import CommitFailedError, ConsumerStoppedError
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
+from faust.tables import TableManager
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+FETCH_WAIT_MS = 100  # how long the broker may hold an empty answer back: the step of progress in silence
+
+
+class Batch(list[Any]):
+    """Records of one partition, in order, as aiokafka gives them."""
+
+
+class BatchSchema(faust.Schema):  # type: ignore[misc]
+    """Hands the batch to the agent as it is: stages decode for themselves, so no bad byte reaches a stream."""
+
+    def compile(self, app: Any, **_options: Any) -> Callable[..., Awaitable[Any]]:
+        """The function that makes an event of a message."""
+
+        async def decode(message: Any, *, propagate: bool = False) -> Any:  # noqa: ARG001 - Faust's signature
+            return app.create_event(None, message.value, message.headers, message)
+
+        return decode
+
+
+class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
+    """aiokafka in its thread, with partitions of joined topics kept together."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._delivered: dict[TP, int] = {}
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._partition_assignment_strategy = [RangePartitionAssignor]
+        consumer._fetch_max_wait_ms = FETCH_WAIT_MS
+        return consumer
+
+    async def commit_positions(self, positions: dict[TP, int]) -> bool:
+        """Commit; False when the group has given these partitions to somebody else. Other errors are raised."""
+        return bool(await self.call_thread(self._commit_positions, positions))
+
+    async def _commit_positions(self, positions: dict[TP, int]) -> bool:
+        consumer = self._ensure_consumer()
+        offsets = {TopicPartition(tp.topic, tp.partition): OffsetAndMetadata(n, "") for tp, n in positions.items()}
+        try:
+            await consumer.commit(offsets)
+        except CommitFailedError:
+            return False
+        return True
+
+    async def seek_to_start(self) -> dict[TP, int]:
+        """Seek every assigned partition to what was committed, else to its beginning; returns where they stand."""
+        return dict(await self.call_thread(self._seek_to_start))
+
+    async def _seek_to_start(self) -> dict[TP, int]:
+        consumer = self._ensure_consumer()
+        self._delivered.clear()
+        places = consumer.assignment()
+        beginnings = await consumer.beginning_offsets(places) if places else {}
+        starts = {}
+        for place in places:
+            # retention may have passed what was committed
+            starts[TP(*place)] = start = max(await consumer.committed(place) or 0, beginnings[place])
+            consumer.seek(place, start)
+        return starts
+
+    async def _fetch_records(self, *args: Any, **options: Any) -> Any:
+        fetched = await super()._fetch_records(*args, **options)
+        for place, records in fetched.items():
+            if records:
+                self._delivered[TP(*place)] = records[-1].offset + 1
+        return fetched
+
+    async def ends(self) -> dict[TP, tuple[int, int]]:
+        """Partitions fetched to their end: (end of the last batch handed out, epoch ms when the end was known).
+
+        Asked in the consumer's own thread, so that no batch is between the fetcher and the answer. The end is
+        judged by the fetch position, which passes the markers of transactions that carry no record.
+        """
+        return dict(await self.call_thread(self._ends))
+
+    async def _ends(self) -> dict[TP, tuple[int, int]]:
+        found = {}
+        subscription = self._ensure_consumer()._subscription.subscription
+        assignment = subscription.assignment if subscription is not None else None
+        for place in assignment.tps if assignment is not None else ():
+            state = assignment.state_value(place)
+            if state.timestamp is None or not state.has_valid_position or state.position < state.highwater:
+                continue
+            found[TP(*place)] = (self._delivered.get(TP(*place), 0), state.timestamp)
+        return found
+
+
+class BatchConsumer(driver.Consumer):  # type: ignore[misc]
+    """Drains whole batches; acks and commits are the app's business."""
+
+    def _new_consumer_thread(self) -> BatchConsumerThread:
+        return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def _drain_messages(self, fetcher: Any) -> None:
+        app = self.app
+        try:
+            while not (self.should_stop or fetcher.should_stop):
+                if not self.flow_active:
+                    await self.wait(self.can_resume_flow)
+                # a copy: the fetcher would see this set change, and takes an empty one for "all"
+                active = set(self._get_active_partitions())
+                if not active:
+                    await asyncio.sleep(0.05)
+                    continue
+                generation = app.consumer_generation_id
+                for tp, records in (await self._getmany(active, timeout=1.0) or {}).items():
+                    if not self.flow_active or app.consumer_generation_id != generation:
+                        break  # a rebalance: all that is assigned afterwards is sought anew
+                    if records:
+                        await self.wait_first(self.callback(self._batch_message(tp, records)), self.suspend_flow.wait())
+        except ConsumerStoppedError:
+            if not app.should_stop:
+                raise
+        except asyncio.CancelledError:
+            if not app.should_stop and not self.should_stop:
+                raise
+
+    def _batch_message(self, tp: Any, records: list[Any]) -> Any:
+        message = self._to_message(TP(tp.topic, tp.partition), records[-1])
+        message.key, message.value, message.headers = None, Batch(records), {}
+        return message
+
+    def track_message(self, message: Any) -> None:
+        """Nothing to track: see `ack`."""
+
+    def ack(self, message: Any) -> bool:  # noqa: ARG002 - Faust's signature
+        """The app commits what it has finished."""
+        return True
+
+    async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:  # noqa: ARG002
+        """Faust's timers commit nothing: the app does, after state and outputs are on the broker."""
+        return False
+
+    async def verify_all_partitions_active(self) -> None:
+        """Faust's livelock detector reads the acks that are not kept here."""
+
+    async def wait_empty(self) -> None:
+        """Called before partitions are given back and before the worker stops: finish and commit."""
+        await self.app.settle()
+
+
+class Transport(driver.Transport):  # type: ignore[misc]
+    """Faust's aiokafka transport with the batch consumer."""
+
+    Consumer = BatchConsumer
+
+
+class Restoring(TableManager):  # type: ignore[misc]
+    """Stands where Faust's tables and their recovery stand: restore, seek, and only then resume."""
+
+    _restoring: asyncio.Task[None] | None = None
+
+    async def on_start(self) -> None:
+        """Nothing to wait for: there are no Faust tables."""
+        self._tables_finalized.set()
+        self._tables_registered.set()
+
+    async def on_stop(self) -> None:
+        """End a restore that is under way."""
+        self._cancel()
+
+    def on_partitions_revoked(self, revoked: Any) -> None:  # noqa: ARG002 - Faust's signature
+        """End a restore that is under way."""
+        self._cancel()
+
+    async def on_rebalance(self, assigned: Any, revoked: Any, newly_assigned: Any, generation_id: int = 0) -> None:  # noqa: ARG002
+        """Restore in the background: the group must not wait for it."""
+        self._cancel()
+        self._restoring = asyncio.create_task(self._restore({TP(tp.topic, tp.partition) for tp in assigned}))
+
+    async def wait_until_recovery_completed(self) -> bool:
+        """The app's own tasks need not wait."""
+        return False
+
+    def _cancel(self) -> None:
+        if self._restoring is not None:
+            self._restoring.cancel()
+
+    async def _restore(self, assigned: set[TP]) -> None:
+        app = self.app
+        try:
+            await app.on_rebalance_complete.send()
+            await app.assign(assigned)
+            app.flow_control.clear()
+            app.consumer.resume_partitions(assigned)
+            app.flow_control.resume()
+            app.consumer.resume_flow()
+            await app._fetcher.maybe_start()
+            self.actives_ready = self.standbys_ready = True
+            app.on_rebalance_end()
+        except asyncio.CancelledError:
+            raise
+        except Exception as exc:  # the worker must end: half-restored state may not run
+            await app.fail(exc)

@@ -1,0 +1,224 @@
+"""One partition of one stage at work: its context, its progress, and what its next commit needs."""
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeVar
+
+from streams.runtime.producer import Producer
+from streams.runtime.progress import Progress
+from streams.runtime.table import Table
+
+K = TypeVar("K", bound=Hashable)
+S = TypeVar("S")
+
+INPUT = "input"  # the source name of watermarks that whoever feeds the pipeline sends
+
+
+class Poisoned(Exception):
+    """Too much of the input can't be used: something is wrong at its source, and going on would drain it."""
+
+
+class Record(Protocol):
+    """A record as aiokafka gives it."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+
+
+class Task(Protocol):
+    """What a stage does on one partition; all calls come from one thread, one after the other."""
+
+    def on_restored(self) -> None: ...
+    def on_batch(self, records: Sequence[Any], progress: int) -> None: ...
+    def on_progress(self, progress: int) -> None: ...
+    async def perform(self, effect: Any) -> Any: ...
+    def on_result(self, effect: Any, result: Any) -> None: ...
+
+
+@dataclass(frozen=True)
+class Stage(Generic[K, S]):
+    """A stage: topics it joins by key, topics it writes, the types of its table, and its task.
+
+    `upstream` has the stages whose watermarks reach it, each with the topic that it reads; a stage at the head has
+    none and sees event time itself.
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    key: Any
+    state: Any
+    task: Callable[["Partition[K, S]"], Task]
+    upstream: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Surroundings:
+    """What the partitions of an app share."""
+
+    prefix: str
+    producer: Producer
+    dead_letters: str
+    partitioner: Callable[[bytes, int], int]
+    forwarded_header: str
+    watermark_header: str
+    event_time: bool
+    counters: Counter[tuple[str, str]] = field(default_factory=Counter)
+    partitions_of: dict[str, int] = field(default_factory=dict)  # by topic without prefix
+    bad_in_row: int = 1_000
+    bad_of_window: tuple[int, int] = (1_000, 100_000)
+
+
+class Partition(Generic[K, S]):
+    """The context a stage's task gets for one partition."""
+
+    def __init__(self, stage: Stage[K, S], number: int, progress: Progress, shared: Surroundings) -> None:
+        self.stage = stage
+        self.partition = number
+        self.table: Table[K, S] = Table()
+        self.positions: dict[str, int] = {}  # next offset to take, by topic without prefix
+        self.effects: list[Any] = []
+        self._progress = progress
+        self._told = 0
+        self._shared = shared
+        self._seen = self._bad = self._row = 0
+        self._last_bad = -2
+        self.task: Task = stage.task(self)
+
+    # -- what the task uses (cartwake.stage.Context promises it) ----------------------------------------------
+    @property
+    def progress(self) -> int:
+        """How far time has come, epoch milliseconds; never goes back."""
+        return self._progress.now
+
+    def arrived(self, record: Record) -> int:
+        """Progress with `record` about to be taken."""
+        return self._progress.read(self.stage.inputs[0], record.timestamp)
+
+    def saw(self, event_time: int) -> int:
+        """Progress after a record that happened at `event_time` (matters on event time only)."""
+        return self._progress.saw(event_time)
+
+    def emit(self, topic: str, key: str, value: bytes) -> None:
+        """Send a record; it is on the broker before the offsets that caused it are committed."""
+        self._shared.producer.send(self._shared.prefix + topic, key.encode("utf-8"), value)
+
+    def effect(self, effect: Any) -> None:
+        """Have the task perform `effect` once the state up to here is on the broker."""
+        self.effects.append(effect)
+
+    def dead_letter(self, record: Record, reason: str) -> None:
+        """Put a record aside with its reason; raises Poisoned when too many go there."""
+        shared = self._shared
+        headers = {"reason": reason, "topic": record.topic, "partition": record.partition, "offset": record.offset}
+        shared.producer.send(
+            shared.prefix + shared.dead_letters,
+            record.key,
+            record.value,
+            headers=[(k, str(v).encode()) for k, v in (headers | {"stage": self.stage.name}).items()],
+        )
+        self.count("dead_letters")
+        self._bad += 1
+        self._row = self._row + 1 if record.offset == self._last_bad + 1 else 1
+        self._last_bad = record.offset
+        most, _window = shared.bad_of_window
+        if self._row >= shared.bad_in_row or self._bad > most:
+            raise Poisoned(
+                f"{self.stage.name}/{self.partition}: {self._row} unusable records in a row, {self._bad} of the last "
+                f"{self._seen}; the last one ({record.topic} offset {record.offset}): {reason}. "
+                "Look at what writes to this topic; nothing after the last commit is lost"
+            )
+
+    def misplaced(self, record: Record, key: str) -> bool:
+        """Whether `key` lies on another partition; if so the record has been sent there, once, and counted."""
+        shared = self._shared
+        topic = record.topic.removeprefix(shared.prefix)
+        raw = key.encode("utf-8", "surrogatepass")
+        right = shared.partitioner(raw, shared.partitions_of[topic])
+        if right == self.partition or any(name == shared.forwarded_header for name, _ in record.headers):
+            return False
+        shared.producer.send(
+            record.topic, raw, record.value, partition=right, headers=[*record.headers, (shared.forwarded_header, b"1")]
+        )
+        self.count("forwarded")
+        return True
+
+    def count(self, name: str, n: int = 1) -> None:
+        """Add to a counter of this stage."""
+        self._shared.counters[self.stage.name, name] += n
+
+    # -- what the app uses ------------------------------------------------------------------------------------
+    def take(self, topic: str, records: Sequence[Record]) -> None:
+        """Take a batch of one topic; what was taken before is left out."""
+        position = self.positions.get(topic)
+        if position is not None and records[0].offset < position:
+            records = [r for r in records if r.offset >= position]
+        if records:
+            self.positions[topic] = records[-1].offset + 1
+            self._seen += len(records)
+            if self._seen > self._shared.bad_of_window[1]:
+                self._seen = self._bad = 0
+            for run, watermark in self._runs(records):
+                if run:
+                    self._hand_over(topic, run)
+                if watermark is not None:
+                    self._progress.watermark(*watermark)
+        self.advance()
+
+    def advance(self) -> None:
+        """Tell the task how far time has come, and in event time those downstream as well."""
+        now = self._progress.now
+        if now <= self._told:
+            return
+        self._told = now
+        self.task.on_progress(now)
+        if self._shared.event_time:
+            self._pass_on(now)
+
+    def caught_up(self, topic: str, at: int) -> None:
+        """The end of `topic` was seen `at` (epoch ms) with nothing left to take."""
+        self._progress.read(topic, at)
+        self.advance()
+
+    def _hand_over(self, topic: str, records: list[Record]) -> None:
+        if len(self.stage.inputs) > 1:
+            self._progress.read(topic, records[-1].timestamp)
+        self.task.on_batch(records, self._progress.now)
+
+    def _runs(self, records: Sequence[Record]) -> list[tuple[list[Record], tuple[str, int] | None]]:
+        """Runs of records, each with the watermark that ends it."""
+        marker = self._shared.watermark_header
+        runs: list[tuple[list[Record], tuple[str, int] | None]] = []
+        run: list[Record] = []
+        for record in records:
+            if record.headers and (mark := _header(record, marker)) is not None:
+                source, _, at = mark.decode().rpartition("|")
+                runs.append((run, (source, int(at))))
+                run = []
+            else:
+                run.append(record)
+        runs.append((run, None))
+        return runs
+
+    def _pass_on(self, now: int) -> None:
+        shared = self._shared
+        mark = [(shared.watermark_header, f"{self.stage.name}/{self.partition}|{now}".encode())]
+        for topic in self.stage.outputs:
+            for number in range(shared.partitions_of[topic]):
+                shared.producer.send(shared.prefix + topic, None, None, partition=number, headers=mark)
+
+
+def _header(record: Record, name: str) -> bytes | None:
+    return next((value for key, value in record.headers if key == name), None)
+
+
+def sources(stage: Stage[Any, Any], partitions_of: Mapping[str, int]) -> list[str]:
+    """Whose watermarks `stage` waits for."""
+    upstream = stage.upstream.items()
+    return [INPUT, *(f"{name}/{number}" for name, topic in upstream for number in range(partitions_of[topic]))]

@@ -1,0 +1,63 @@
+"""Sending records so that "sent" can be waited for: acks from all replicas, a failure is never swallowed."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import confluent_kafka
+
+Headers = Sequence[tuple[str, bytes]]
+
+
+class SendFailed(Exception):
+    """The broker did not take a record; the process must end, so that its input is read again."""
+
+
+class Producer:
+    """An idempotent producer with `acks=all` and murmur2 placement, used from one event loop."""
+
+    def __init__(self, bootstrap: str, *, max_bytes: int) -> None:
+        self._failures: list[str] = []
+        self._producer: Any = confluent_kafka.Producer(
+            {
+                "bootstrap.servers": bootstrap,
+                "partitioner": "murmur2_random",
+                "enable.idempotence": True,
+                "linger.ms": 5,
+                "compression.type": "lz4",
+                "message.max.bytes": max_bytes,
+                "queue.buffering.max.messages": 1_000_000,
+                "delivery.report.only.error": True,
+                "on_delivery": self._on_delivery,
+                "log_level": 2,
+            },
+            error_cb=lambda _error: None,  # what fails for good comes back through on_delivery
+        )
+
+    def send(
+        self, topic: str, key: bytes | None, value: bytes | None, *, partition: int = -1, headers: Headers = ()
+    ) -> None:
+        """Queue a record. Records of one partition arrive in the order they were sent."""
+        while True:
+            try:
+                self._producer.produce(topic, value, key, partition, headers=list(headers))
+            except BufferError:
+                self._producer.poll(0.05)  # the queue is full: let the broker catch up
+            except confluent_kafka.KafkaException as exc:
+                raise SendFailed(f"{topic}: {exc}") from exc
+            else:
+                return
+
+    async def flush(self) -> None:
+        """Return when every record sent so far is on the broker; raises SendFailed."""
+        while await asyncio.to_thread(self._producer.flush, 1.0):
+            self._raise()
+        self._raise()
+
+    def _on_delivery(self, error: Any, message: Any) -> None:
+        if error is not None:
+            self._failures.append(f"{message.topic()}[{message.partition()}]: {error}")
+
+    def _raise(self) -> None:
+        if self._failures:
+            raise SendFailed("; ".join(self._failures[:3]))

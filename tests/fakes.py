@@ -1,0 +1,77 @@
+"""A context that a stage can be run on without Kafka: it keeps what the stage says."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from streams.runtime.progress import EventProgress, LiveProgress
+from streams.runtime.table import Table
+
+
+@dataclass
+class FakeRecord:
+    """A record as the broker would give it."""
+
+    value: bytes | None
+    offset: int = 0
+    timestamp: int = 0
+    topic: str = "topic"
+    partition: int = 0
+    key: bytes | None = None
+    headers: Sequence[tuple[str, bytes]] = ()
+
+
+@dataclass
+class FakeContext:
+    """Keeps emitted records, dead letters and effects in lists."""
+
+    partition: int = 0
+    event_time: bool = False
+    inputs: tuple[str, ...] = ("topic",)
+    table: Any = field(default_factory=Table)
+    emitted: list[tuple[str, str, bytes]] = field(default_factory=list)
+    dead: list[tuple[Any, str]] = field(default_factory=list)
+    effects: list[Any] = field(default_factory=list)
+    counters: Counter[str] = field(default_factory=Counter)
+    place: Callable[[str], bool] = lambda _key: True
+
+    def __post_init__(self) -> None:
+        self.time: Any = EventProgress(["input"]) if self.event_time else LiveProgress(self.inputs)
+
+    @property
+    def progress(self) -> int:
+        return int(self.time.now)
+
+    def arrived(self, record: Any) -> int:
+        return int(self.time.read(self.inputs[0], record.timestamp))
+
+    def saw(self, event_time: int) -> int:
+        return int(self.time.saw(event_time))
+
+    def emit(self, topic: str, key: str, value: bytes) -> None:
+        self.emitted.append((topic, key, value))
+
+    def effect(self, effect: Any) -> None:
+        self.effects.append(effect)
+
+    def dead_letter(self, record: Any, reason: str) -> None:
+        self.dead.append((record, reason))
+
+    def misplaced(self, record: Any, key: str) -> bool:
+        return not self.place(key)
+
+    def count(self, name: str, n: int = 1) -> None:
+        self.counters[name] += n
+
+    def crashed(self, key: Any, state: Any) -> "FakeContext":
+        """A context after a restart that had just committed: the state as the changelog gives it back."""
+        fresh = FakeContext(partition=self.partition, event_time=self.event_time, inputs=self.inputs)
+        fresh.time = self.time
+        for encoded_key, encoded in [
+            (msgspec.msgpack.encode(k), msgspec.msgpack.encode(s)) for k, s in self.table.items()
+        ]:
+            fresh.table.load(msgspec.msgpack.decode(encoded_key, type=key), msgspec.msgpack.decode(encoded, type=state))
+        return fresh
