@@ -8,6 +8,7 @@ import argparse
 import contextlib
 import os
 import secrets
+import signal
 import socket
 import sys
 import time
@@ -78,6 +79,8 @@ def main() -> int:
     except CartwakeError as exc:
         sys.stderr.write(f"{exc}\n")
         return 1
+    for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises them again when it has stopped
+        signal.signal(number, lambda *_: None)
     uvicorn.run(
         server.app,
         host="127.0.0.1",
