@@ -1,0 +1,65 @@
+"""Sending one mail: a few tries while it is certain that nothing left, none after. The channel does the talking."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from cartwake.errors import MailUnavailable
+from reminders.outcomes import Cancelled, Failed, Later, Result, Sent, Uncertain
+
+#: Seconds before the second and third try. More would keep other mails waiting: after them the plan waits instead.
+PAUSES: Final = (1.0, 5.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """A mail ready for the wire: the envelope's two addresses and the serialised message."""
+
+    message_id: str
+    sender: str
+    recipient: str
+    subject: str
+    text: str
+    html: str
+    wire: bytes
+
+    @property
+    def shown(self) -> dict[str, str]:
+        """What staff may read of it later."""
+        return {"subject": self.subject, "text": self.text, "html": self.html}
+
+
+class Channel(Protocol):
+    """Brings mails to a server."""
+
+    async def send(self, mail: Mail) -> Sent | Failed | Uncertain:
+        """Hand the mail over once. Raises MailUnavailable when it certainly did not leave and may later."""
+        ...
+
+
+async def deliver(
+    channel: Channel,
+    mail: Mail,
+    *,
+    cancelled: Callable[[], bool],
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> Result:
+    """Send `mail`, trying again after pauses with jitter; `cancelled` is asked before every try."""
+    for pause in (*PAUSES, None):
+        if cancelled():
+            return Cancelled()
+        try:
+            result = await channel.send(mail)
+        except MailUnavailable as exc:
+            if pause is None:
+                return Later(str(exc))
+            await sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - spreads load, guards nothing
+        else:
+            if isinstance(result, Failed):
+                return result
+            if isinstance(result, Sent):
+                return Sent(result.words, mail.shown)
+            return Uncertain(mail.message_id, mail.shown)
+    raise AssertionError("the last try returns")

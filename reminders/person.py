@@ -1,0 +1,137 @@
+"""What is remembered of one person at one shop, and of an id that stands for a person whose mailbox is not known yet.
+
+A person is a mailbox: the subscriber_id is made of the e-mail address. Facts are folded in (`fold`), decisions are
+made on them (`plan`); neither does I/O. Times are epoch milliseconds.
+"""
+
+import re
+from typing import Final, Literal
+
+from msgspec import Struct
+
+from cartwake.model import Consent, Item
+
+#: Lines of a cart that are kept for the mail; `units` and `value` are of the whole cart.
+MOST_ITEMS: Final = 20
+_PERSON: Final = re.compile(r"p-[0-9a-f]{24}")
+
+#: (shop_id, subscriber_id)
+Key = tuple[str, str]
+
+
+class Out(Struct, frozen=True, array_like=True):
+    """A record to write once the state that decided it is on the broker."""
+
+    topic: str
+    key: str
+    value: bytes
+
+
+class Cart(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The last that was heard of a cart. `closed` says why nobody should be reminded of it any more."""
+
+    revision: int
+    touched_at: int
+    last_activity: int = 0
+    abandonment_id: str | None = None
+    abandoned_at: int = 0
+    planned: str | None = None  # the abandonment a plan was made for
+    closed: Literal["bought", "returned", "withdrawn", "unmatched"] | None = None
+    order_id: str | None = None
+    stage: str | None = None
+    currency: str | None = None
+    value: str | None = None
+    units: int = 0
+    items: tuple[Item, ...] = ()
+    cart_url: str | None = None
+
+
+class Stop(Struct, frozen=True, array_like=True):
+    """Why a plan ends without a mail."""
+
+    type: str
+    reason: str
+    words: str
+
+
+class Plan(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The intent to write about one cart; it is kept until it has ended. `requested_by` marks one made by hand."""
+
+    plan_id: str
+    cart_id: str
+    made_at: int
+    due_at: int
+    expires_at: int
+    last_activity: int
+    abandonment_id: str | None = None
+    request_id: str | None = None
+    requested_by: str | None = None
+    sending_at: int | None = None  # from here on a mail may have left
+    tries: int = 0
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether somebody of the shop asked for it."""
+        return self.requested_by is not None
+
+
+class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Somebody of the shop wants a reminder sent now."""
+
+    event_id: str
+    cart_id: str
+    requested_by: str
+    request_id: str | None = None
+
+
+class Person(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="person"):
+    """One mailbox at one shop. Of an erased one nothing is left but `silenced`."""
+
+    seen: dict[str, int] = {}  # offset last folded, by topic
+    outbox: tuple[Out, ...] = ()
+    email: str | None = None
+    name: str | None = None
+    locale: str | None = None
+    profile_at: int = -1
+    consent: Consent | None = None
+    consent_at: int = -1
+    consented_at: int = -1  # said yes by himself; only this lifts an unsubscription
+    withdrawn_at: int = -1
+    silenced: Literal["bounced", "complained", "erased"] | None = None
+    bought_at: int = -1
+    order_id: str | None = None
+    written_at: int = -1
+    aliases: tuple[str, ...] = ()
+    carts: dict[str, Cart] = {}
+    requests: tuple[Request, ...] = ()
+    plans: dict[str, Plan] = {}
+
+
+class Held(Struct, frozen=True, array_like=True):
+    """A record that waits until its person's mailbox is known."""
+
+    topic: str
+    kind: str
+    cart_id: str | None  # None for what is not of a cart
+    abandonment_id: str | None
+    held_at: int
+    value: bytes
+
+
+class Alias(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="alias"):
+    """A shop's own id for somebody: it knows the mailbox, or holds what came until it does."""
+
+    seen: dict[str, int] = {}
+    outbox: tuple[Out, ...] = ()
+    email: str | None = None
+    email_at: int = -1
+    others: tuple[str, ...] = ()
+    held: tuple[Held, ...] = ()
+
+
+State = Person | Alias
+
+
+def is_person(subscriber_id: str) -> bool:
+    """Whether the id is that of a mailbox, not a shop's own."""
+    return _PERSON.fullmatch(subscriber_id) is not None

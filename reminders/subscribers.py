@@ -1,0 +1,194 @@
+"""Stage 3 at work on one partition: facts in, decisions out, one mail at a time for each person.
+
+in   subscriber-carts, subscriber_id
+in   subscriber-events, subscriber_id
+out  messages, subscriber_id
+out  subscriber-carts, subscriber-events: what is known under a shop's own id goes on to the person
+
+Every record this stage says lies in the state first and is written once that state is on the broker, so a crash can
+neither lose it nor make it say something else. A mail is sent once the state says `sending`; a plan found like that
+after a crash ends as uncertain.
+"""
+
+import heapq
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+from msgspec.structs import replace
+
+from cartwake import topics
+from cartwake.errors import InvalidEvent
+from cartwake.model import SubscriberCart, SubscriberEvent, decode_subscriber_cart, decode_subscriber_event
+from cartwake.shops import Shop, Shops
+from cartwake.stage import Context, Record
+from reminders import aliases, plan
+from reminders.fold import fold
+from reminders.letter import Letter
+from reminders.links import ERASED, Links
+from reminders.outbox import Channel, Mail, deliver
+from reminders.outcomes import Held, Result
+from reminders.person import Alias, Key, Out, Person, State, is_person
+from reminders.render import Unfit
+
+_CARTS: Final = topics.SUBSCRIBER_CARTS.name
+_EVENTS: Final = topics.SUBSCRIBER_EVENTS.name
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Effect: the state is on the broker, so what it says may be written."""
+
+    key: Key
+    outs: tuple[Out, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Effect: the state says `sending`, so the letter may leave."""
+
+    letter: Letter
+
+
+class Reminders:
+    """The task of stage 3. `render` makes a mail of a letter, `channel` brings it to a server."""
+
+    def __init__(
+        self,
+        ctx: Context[Key, State],
+        *,
+        shops: Shops,
+        render: Callable[[Letter, Shop], Mail],
+        channel: Channel,
+        links: Links,
+    ) -> None:
+        self._ctx = ctx
+        self._shops = shops
+        self._render = render
+        self._channel = channel
+        self._links = links
+        self._timers: list[tuple[int, Key]] = []
+        self._next: dict[Key, int] = {}
+        self._publishing: set[Key] = set()
+        self._cancelled: set[str] = set()
+
+    # -- what the runtime calls ----------------------------------------------------------------------------------
+    def on_restored(self) -> None:
+        """Set the timers, write what had been decided, hold what was being sent."""
+        for key, state in list(self._ctx.table.items()):
+            if key[0] == ERASED:
+                continue
+            if isinstance(state, Person) and any(p.sending_at is not None for p in state.plans.values()):
+                state = plan.interrupted(state, key)  # noqa: PLW2901 - the state from here on
+                self._ctx.count("uncertain")
+            self._save(key, state)
+
+    def on_batch(self, records: Sequence[Record], progress: int) -> None:
+        """Take facts in and decide; what is due waits for the end of the batch, in which a purchase may lie."""
+        for record in records:
+            try:
+                heard = _decode(record)
+                if not self._ctx.misplaced(record, heard.subscriber_id):
+                    self._hear(record, heard, progress)
+            except InvalidEvent as exc:
+                self._ctx.dead_letter(record, str(exc))
+        self.on_progress(progress)
+
+    def on_progress(self, progress: int) -> None:
+        """Do what is due."""
+        while self._timers and self._timers[0][0] <= progress:
+            at, key = heapq.heappop(self._timers)
+            if self._next.get(key) == at:
+                del self._next[key]
+                self._wake(key, progress)
+
+    async def perform(self, effect: Publish | Send) -> Result | None:
+        """Send a letter. A `Publish` needs nothing but to come back."""
+        if isinstance(effect, Publish):
+            return None
+        letter = effect.letter
+        try:
+            mail = self._render(letter, self._shops.of(letter.key[0]))
+        except Unfit as exc:
+            return Held(exc.reason, str(exc))
+        return await deliver(self._channel, mail, cancelled=lambda: letter.plan_id in self._cancelled)
+
+    def on_result(self, effect: Publish | Send, result: Result | None) -> None:
+        """Write what may be written, or end the plan that was being sent."""
+        if isinstance(effect, Publish):
+            self._publish(effect)
+        elif result is not None:
+            letter = effect.letter
+            self._cancelled.discard(letter.plan_id)
+            self._ctx.count(type(result).__name__.lower())
+            state = self._load(letter.key)
+            if isinstance(state, Person):
+                now = self._ctx.progress
+                self._save(letter.key, plan.settle(state, letter.key, letter.plan_id, result, now=now))
+                self.on_progress(now)  # others of the same person have waited for this
+
+    # -- one record, one moment ----------------------------------------------------------------------------------
+    def _hear(self, record: Record, heard: SubscriberCart | SubscriberEvent, now: int) -> None:
+        key = (heard.shop_id, heard.subscriber_id)
+        state = self._load(key)
+        topic = _CARTS if isinstance(heard, SubscriberCart) else _EVENTS
+        if record.offset <= state.seen.get(topic, -1):
+            return  # folded before a crash, read again after it
+        seen = state.seen | {topic: record.offset}
+        if isinstance(state, Alias):
+            self._save(key, replace(aliases.hear(state, key, heard, now=now), seen=seen))
+            return
+        known = aliases.teach(state, fold(state, heard), key, heard)
+        decided = plan.decide(known, key, now=now, shop=self._shops.of(key[0]))
+        self._cancelled.update(plan.cancelled(decided))
+        self._save(key, replace(decided, seen=seen))
+
+    def _wake(self, key: Key, now: int) -> None:
+        state = self._load(key)
+        if isinstance(state, Alias):
+            self._save(key, aliases.give_up(state, key, now=now))
+            return
+        person, letter = plan.wake(state, key, now=now, shop=self._shops.of(key[0]))
+        self._save(key, person)
+        if letter is not None:
+            self._ctx.effect(Send(letter))
+
+    def _publish(self, effect: Publish) -> None:
+        for out in effect.outs:
+            self._ctx.emit(out.topic, out.key, out.value)
+        self._publishing.discard(effect.key)
+        state = self._load(effect.key)
+        self._save(effect.key, replace(state, outbox=state.outbox[len(effect.outs) :]))
+
+    # -- state ---------------------------------------------------------------------------------------------------
+    def _load(self, key: Key) -> State:
+        if not is_person(key[1]):
+            return self._ctx.table.get(key) or Alias()
+        table = self._ctx.table
+        return table.get(key) or table.get(self._links.tombstone(key)) or Person()
+
+    def _save(self, key: Key, state: State) -> None:
+        table = self._ctx.table
+        if isinstance(state, Person) and state.silenced == "erased" and not state.plans and not state.outbox:
+            table.delete(key)
+            table.put(self._links.tombstone(key), replace(state, aliases=(), carts={}))
+        elif table.get(key) is not state:
+            table.put(key, state)
+        if state.outbox and key not in self._publishing:
+            self._publishing.add(key)
+            self._ctx.effect(Publish(key, state.outbox))
+        at = plan.next_wake(state) if isinstance(state, Person) else aliases.next_give_up(state)
+        if at is not None and self._next.get(key) != at:
+            self._next[key] = at
+            heapq.heappush(self._timers, (at, key))
+
+
+def _decode(record: Record) -> SubscriberCart | SubscriberEvent:
+    """The record's content; raises InvalidEvent."""
+    if record.topic.endswith(_EVENTS):
+        return decode_subscriber_event(record.value)
+    try:
+        return decode_subscriber_cart(record.value or b"")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError, ArithmeticError) as exc:
+        raise InvalidEvent(str(exc)[:500]) from exc
