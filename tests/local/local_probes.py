@@ -1,0 +1,29 @@
+"""What these tests look at the machine with."""
+
+import os
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def eventually(check: Callable[[], object], bound_s: float = 15.0) -> None:
+    until = time.monotonic() + bound_s
+    while not check():
+        assert time.monotonic() < until, f"not within {bound_s} s"
+        time.sleep(0.02)
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    stat = Path(f"/proc/{pid}/stat")  # a zombie is no process any more
+    return not (stat.exists() and stat.read_text().rpartition(")")[2].split()[0] == "Z")
