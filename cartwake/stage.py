@@ -13,7 +13,10 @@ S_co = TypeVar("S_co", covariant=True)
 
 
 class Record(Protocol):
-    """A record as the broker gave it; `timestamp` is the broker's, in epoch milliseconds."""
+    """A record as the broker gave it; `timestamp` is the broker's, in epoch milliseconds.
+
+    A stage that joins topics finds the topic's name without the prefix.
+    """
 
     topic: str
     partition: int

@@ -12,7 +12,7 @@ from cartwake.errors import InvalidEvent
 from cartwake.model import CartOutcome, decode_cart_event, encode
 from cartwake.shops import Shops
 from cartwake.stage import Context, Record
-from streams.carts import Cart, clamp, fire, fold, wake_at, waits
+from streams.carts import Cart, clamp, fire, fold, waits, wake_at
 from streams.deadlines import Deadlines
 
 Key = tuple[str, str]  # shop_id, cart_id

@@ -95,8 +95,8 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 
     async def _ends(self) -> dict[TP, tuple[int, int]]:
         found = {}
-        subscription = self._ensure_consumer()._subscription.subscription
-        assignment = subscription.assignment if subscription is not None else None
+        subscription: Any = self._ensure_consumer()._subscription.subscription
+        assignment: Any = subscription.assignment if subscription is not None else None
         for place in assignment.tps if assignment is not None else ():
             state = assignment.state_value(place)
             if state.timestamp is None or not state.has_valid_position or state.position < state.highwater:

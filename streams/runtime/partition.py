@@ -116,7 +116,8 @@ class Partition(Generic[K, S]):
     def dead_letter(self, record: Record, reason: str) -> None:
         """Put a record aside with its reason; raises Poisoned when too many go there."""
         shared = self._shared
-        headers = {"reason": reason, "topic": record.topic, "partition": record.partition, "offset": record.offset}
+        topic = shared.prefix + record.topic.removeprefix(shared.prefix)
+        headers = {"reason": reason, "topic": topic, "partition": record.partition, "offset": record.offset}
         shared.producer.send(
             shared.prefix + shared.dead_letters,
             record.key,
@@ -143,9 +144,8 @@ class Partition(Generic[K, S]):
         right = shared.partitioner(raw, shared.partitions_of[topic])
         if right == self.partition or any(name == shared.forwarded_header for name, _ in record.headers):
             return False
-        shared.producer.send(
-            record.topic, raw, record.value, partition=right, headers=[*record.headers, (shared.forwarded_header, b"1")]
-        )
+        headers = [*record.headers, (shared.forwarded_header, b"1")]
+        shared.producer.send(shared.prefix + topic, raw, record.value, partition=right, headers=headers)
         self.count("forwarded")
         return True
 
@@ -189,6 +189,8 @@ class Partition(Generic[K, S]):
     def _hand_over(self, topic: str, records: list[Record]) -> None:
         if len(self.stage.inputs) > 1:
             self._progress.read(topic, records[-1].timestamp)
+            for record in records:
+                record.topic = topic  # a stage that joins topics asks for it, without the prefix
         self.task.on_batch(records, self._progress.now)
 
     def _runs(self, records: Sequence[Record]) -> list[tuple[list[Record], tuple[str, int] | None]]:

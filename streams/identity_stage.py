@@ -1,0 +1,104 @@
+"""Stage 2: recognise whose cart was left, also when that is known only later, and undo it when it was wrong.
+
+in   cart-outcomes, device_id else cart_id; device-events, device_id
+out  subscriber-carts, subscriber_id
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from cartwake import topics
+from cartwake.clock import to_ms
+from cartwake.errors import InvalidEvent
+from cartwake.model import SubscriberCart, decode_device_event, decode_outcome, encode
+from cartwake.stage import Context, Record
+from streams.carts import clamp
+from streams.deadlines import Deadlines
+from streams.identity import Device, identify, prune, take, unlink
+
+Key = tuple[str, str, str]  # shop_id, "device" or "cart", its id
+
+
+class IdentityStage:
+    """Matches outcomes to people on one partition."""
+
+    def __init__(self, context: Context[Key, Device]) -> None:
+        self._context = context
+        self._forgetting: Deadlines[Key] = Deadlines()
+
+    def on_restored(self) -> None:
+        """Build from the devices when to forget what."""
+        entries = ((key, prune(device, 0)) for key, device in self._context.table.items())
+        self._forgetting.rebuild((key, at) for key, at in entries if at is not None)
+
+    def on_batch(self, records: Sequence[Record], _progress: int) -> None:
+        """Take outcomes or device events."""
+        for record in records:
+            try:
+                if record.topic == topics.CART_OUTCOMES.name:
+                    self._take_outcome(record)
+                else:
+                    self._take_device_event(record)
+            except InvalidEvent as exc:
+                self._context.dead_letter(record, str(exc))
+
+    def on_progress(self, progress: int) -> None:
+        """Forget sightings after 180 days, waiting carts after 7, matched ones after 90."""
+        table = self._context.table
+        for key in self._forgetting.due(progress):
+            device = table.get(key)
+            if device is None:
+                continue
+            again = prune(device, progress)
+            if again is None:
+                table.delete(key)
+            else:
+                table.put(key, device)
+                self._forgetting.add(key, again)
+
+    async def perform(self, effect: Any) -> Any:
+        """This stage has no effects."""
+        raise NotImplementedError(effect)
+
+    def on_result(self, effect: Any, result: Any) -> None:
+        """This stage has no effects."""
+
+    def _take_outcome(self, record: Record) -> None:
+        try:
+            outcome = decode_outcome(record.value or b"")
+            at = to_ms(msgspec.convert(outcome.occurred_at, datetime))
+        except (msgspec.DecodeError, msgspec.ValidationError) as exc:
+            raise InvalidEvent(f"not an outcome of stage 1: {exc}") from exc
+        kind, name = ("device", outcome.device_id) if outcome.device_id else ("cart", outcome.cart_id)
+        key = (outcome.shop_id, kind, name)
+        device = self._device(key, record)
+        if device is not None:
+            self._keep(key, device, record, take(device, outcome, at))
+
+    def _take_device_event(self, record: Record) -> None:
+        event = decode_device_event(record.value)
+        key = (event.shop_id, "device", event.device_id)
+        if self._context.table.get(key) is None and self._context.misplaced(record, event.device_id):
+            return
+        device = self._device(key, record)
+        if device is not None:
+            act = identify if event.type == "device.identified" else unlink
+            self._keep(key, device, record, act(device, event, clamp(event.at, record.timestamp)))
+
+    def _device(self, key: Key, record: Record) -> Device | None:
+        """The device, or None when it was folded with this record before the last crash."""
+        device = self._context.table.get(key) or Device()
+        return device if record.offset > device.offsets.get(record.topic, -1) else None
+
+    def _keep(self, key: Key, device: Device, record: Record, told: Iterable[SubscriberCart]) -> None:
+        device.offsets[record.topic] = record.offset
+        for match in told:
+            self._context.emit(topics.SUBSCRIBER_CARTS.name, match.subscriber_id, encode(match))
+            self._context.count(match.type)
+        self._context.table.put(key, device)
+        again = prune(device, 0)
+        if again is not None:
+            self._forgetting.add(key, again)
