@@ -60,7 +60,8 @@ class Bodies:
 async def _parts(request: Request) -> AsyncIterator[bytes]:
     try:
         async for part in request.stream():
-            yield part
+            if part:  # the last one is empty
+                yield part
     except ClientDisconnect as exc:
         raise BadBody(400, "encoding", "the connection ended inside the body") from exc
 

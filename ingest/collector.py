@@ -8,6 +8,7 @@ import hmac
 import ipaddress
 import logging
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Any, Final
 
 import uvicorn
@@ -68,13 +69,15 @@ def create_app(
     *,
     extra_routes: Sequence[BaseRoute] = (),
     ready: Callable[[], None] | None = None,
+    answer_within: timedelta = timedelta(seconds=10),
 ) -> Starlette:
     """The collector as an ASGI app; raises ConfigurationError as `check_address` does.
 
-    `extra_routes` answer beside it and find `app.state.shops`; `ready` raises KafkaUnavailable while Kafka is away.
+    `extra_routes` answer beside it and find `app.state.shops`; `ready` raises KafkaUnavailable while Kafka is away;
+    events that Kafka has not taken `answer_within` that time are answered with 503.
     """
     check_address(settings)
-    events = Events(settings.ingest_token, Delivery(publisher))
+    events = Events(settings.ingest_token, Delivery(publisher, timeout=answer_within.total_seconds()))
     ask = ready or probe(settings)
 
     async def healthz(_request: Request) -> Response:

@@ -127,7 +127,7 @@ def test_a_missing_file_is_said_before_anything_is_sent(tmp_path: Path) -> None:
 
 
 def test_an_unknown_format_names_those_there_are(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="cartwake | rees46"):
+    with pytest.raises(ConfigurationError, match=r"cartwake \| rees46"):
         feed([], "csv", "main", RecordingPublisher())
 
 
