@@ -40,3 +40,10 @@ class Carts:
     def counts(self, shop: str | None = None) -> tuple[Count, ...]:
         """Abandonments by shop, state and currency; withdrawn ones too, under their own state."""
         raise NotImplementedError
+
+    def request_result(self, request_id: str) -> tuple[str, str] | None:
+        """(status, words) of the message that staff asked for with this id, or None while there is none yet.
+
+        Asked four times a second while a page waits, so it looks only at the last day of `messages_log`.
+        """
+        raise NotImplementedError
