@@ -88,13 +88,17 @@ def money(amount: Decimal | None, currency: str | None) -> str:
     return str(format_currency(amount, currency, locale=LOCALE))
 
 
-def when(moment: datetime | None) -> Markup:
-    """A `<time>` element, `2026-11-23 10:15 UTC`; the script adds how long ago that was."""
+def when(moment: datetime | None, zone: bool = True) -> Markup:
+    """A `<time>` element, `2026-11-23 10:15 UTC`; the script adds how long ago that was.
+
+    Where many stand together, `zone` leaves UTC to the note at the top of the page.
+    """
     if moment is None or moment.year <= 1970:  # the store keeps 1970 where nothing was said
         return Markup("–")
     at = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     exact = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return Markup('<time datetime="{}" title="{}">{} UTC</time>').format(exact, exact, f"{at:%Y-%m-%d %H:%M}")
+    shown = f"{at:%Y-%m-%d %H:%M}" + (" UTC" if zone else "")
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(exact, exact, shown)
 
 
 def picture(url: str | None, allowed: tuple[str, ...]) -> str | None:
