@@ -1,7 +1,99 @@
-"""The whole flow, top to bottom. Open the file a stage names to see what it decides.
+"""The whole flow, top to bottom. To see what a stage decides, open the file its import names.
 
- shop ─▶ cart-events ─▶ carts ─▶ cart-outcomes ─▶ identity ─▶ subscriber-carts ─▶ reminders ─▶ messages
-                              device-events ────────▲   order-events ─▶ orders ─▶ subscriber-events ▲
+ shop ─▶ cart-events ─▶ [carts] ─▶ cart-outcomes ─▶ [identity] ─▶ subscriber-carts ─▶ [reminders] ─▶ messages ─▶ mail
+                               device-events ──────────▲       subscriber-events ────────▲
+                               order-events ─▶ [orders] ───────────────▲
 
-The sink (`sinks/`) puts every topic into ClickHouse, the collector (`ingest/`) writes what a shop sends.
+`ingest/` writes what a shop sends, `sinks/` puts every topic into ClickHouse, `console/` shows it to the staff.
 """
+
+from pathlib import Path
+
+from cartwake import topics
+from cartwake.broker import Say, ensure_topics
+from cartwake.secret import secret_of
+from cartwake.settings import Settings
+from cartwake.shops import Shops
+from reminders import person
+from reminders.channels.email import EmailChannel, Relay
+from reminders.links import Links
+from reminders.render import Renderer
+from reminders.subscribers import Reminders
+from streams import cart_stage, carts, identity, identity_stage, orders
+from streams.runtime import App, Config, Stage
+
+CARTS, IDENTITY, ORDERS, REMINDERS = "carts", "identity", "orders", "reminders"
+
+
+def streams(settings: Settings, shops: Shops, *, say: Say = print) -> App:
+    """Stages 1 and 2: carts that were left, and whose they are."""
+    carts_stage = Stage(
+        CARTS,
+        inputs=(topics.CART_EVENTS.name,),
+        outputs=(topics.CART_OUTCOMES.name,),
+        key=cart_stage.Key,
+        state=carts.Cart,
+        task=lambda context: cart_stage.CartStage(context, shops),
+    )
+    identity_of = Stage(
+        IDENTITY,
+        inputs=(topics.CART_OUTCOMES.name, topics.DEVICE_EVENTS.name),
+        outputs=(topics.SUBSCRIBER_CARTS.name,),
+        key=identity_stage.Key,
+        state=identity.Device,
+        task=identity_stage.IdentityStage,
+        upstream={CARTS: topics.CART_EVENTS.name},
+    )
+    purchases = Stage(
+        ORDERS,
+        inputs=(topics.ORDER_EVENTS.name,),
+        outputs=(topics.SUBSCRIBER_EVENTS.name,),
+        key=str,
+        state=None,
+        task=orders.OrderStage,
+    )
+    return _app(settings, "streams", [carts_stage, identity_of, purchases], say)
+
+
+def reminders(settings: Settings, shops: Shops, *, say: Say = print) -> App:
+    """Stage 3: the right message, once, to someone who wants it."""
+    links = Links(settings.collector_url, secret_of(settings))
+    render = Renderer(links=links, mail_from=settings.mail_from)
+    channel = EmailChannel(
+        Relay(
+            settings.smtp_host or "127.0.0.1",
+            settings.smtp_port if settings.smtp_host else settings.mailbox_port,
+            settings.smtp_user,
+            settings.smtp_password,
+            settings.smtp_tls if settings.smtp_host else "none",
+        )
+    )
+    written = Stage(
+        REMINDERS,
+        inputs=(topics.SUBSCRIBER_CARTS.name, topics.SUBSCRIBER_EVENTS.name),
+        outputs=(topics.MESSAGES.name,),
+        key=person.Key,
+        state=person.State,
+        task=lambda context: Reminders(context, shops=shops, render=render, channel=channel, links=links),
+        upstream={IDENTITY: topics.CART_OUTCOMES.name, ORDERS: topics.ORDER_EVENTS.name},
+    )
+    return _app(settings, "reminders", [written], say)
+
+
+def _app(settings: Settings, role: str, stages: list[Stage], say: Say) -> App:  # type: ignore[type-arg] # each its own
+    group = f"{settings.topic_prefix}{role}"
+    changelogs = {f"{group}-{stage.name}-changelog": stage.inputs[0] for stage in stages}
+    config = Config(
+        group=group,
+        bootstrap=settings.bootstrap,
+        prefix=settings.topic_prefix,
+        data_dir=Path(settings.data_dir) / "faust" / role,
+        partitions_of=ensure_topics(settings, changelogs, say=say),
+        dead_letters=topics.DEAD_LETTERS.name,
+        max_bytes=topics.DEAD_LETTER_BYTES,
+        partitioner=topics.partition_of,
+        forwarded_header=topics.FORWARDED,
+        watermark_header=topics.WATERMARK,
+        event_time=settings.time == "event",
+    )
+    return App(config, stages)

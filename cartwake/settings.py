@@ -100,7 +100,7 @@ def load(environ: Mapping[str, str] = os.environ, file: Path = Path("cartwake.to
         if name not in known:
             raise ConfigurationError(f"{file}: {name} is no setting. {_nearest(name)}")
     try:
-        return msgspec.convert(values, Settings, strict=False)
+        return msgspec.convert(values, Settings, strict=False, dec_hook=lambda kind, value: kind(value))
     except msgspec.ValidationError as exc:
         name = str(exc).rpartition("`$.")[2].rstrip("`")
         example = getattr(Settings(), name, "")

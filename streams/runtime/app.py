@@ -50,6 +50,7 @@ class App(faust.App):  # type: ignore[misc]
     """A Faust app whose agents run stages on partition batches."""
 
     def __init__(self, config: Config, stages: list[Stage[Any, Any]]) -> None:
+        config.data_dir.mkdir(parents=True, exist_ok=True)  # Faust wants one, and makes only the last folder
         super().__init__(
             config.group,
             broker=";".join(f"kafka://{host}" for host in config.bootstrap.split(",")),

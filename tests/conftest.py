@@ -1,0 +1,85 @@
+"""Real parts for the whole run: one Kafka and one ClickHouse, from testcontainers where a Docker engine answers,
+else from `local/`. A part that can't be had fails the run; nothing is skipped."""
+
+import socket
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import docker
+import pytest
+
+from cartwake.settings import Settings
+from local import stack
+
+KAFKA_IMAGE = "apache/kafka:4.1.0"
+CLICKHOUSE_IMAGE = "clickhouse/clickhouse-server:26.3"
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def engine_answers() -> bool:
+    """Whether a Docker engine runs here."""
+    try:
+        docker.from_env(timeout=2).ping()
+    except docker.errors.DockerException:
+        return False
+    return True
+
+
+@pytest.fixture(scope="session")
+def part_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Where the run's own parts live."""
+    return Settings(data_dir=tmp_path_factory.mktemp("parts"), kafka_port=free_port(), clickhouse_port=free_port())
+
+
+@pytest.fixture(scope="session")
+def kafka_bootstrap(engine_answers: bool, part_settings: Settings) -> Iterator[str]:
+    """A real Kafka, `host:port`."""
+    if engine_answers:
+        from testcontainers.kafka import KafkaContainer  # noqa: PLC0415 - needs the engine
+
+        with KafkaContainer(KAFKA_IMAGE).with_kraft() as container:
+            yield container.get_bootstrap_server()
+    else:
+        with stack.embedded(part_settings, kafka=True) as running:
+            yield running.kafka_bootstrap
+
+
+@pytest.fixture(scope="session")
+def clickhouse_dsn(engine_answers: bool, part_settings: Settings) -> Iterator[str]:
+    """A real ClickHouse, `clickhouse://user:password@host:port/database`."""
+    if engine_answers:
+        from testcontainers.clickhouse import ClickHouseContainer  # noqa: PLC0415 - needs the engine
+
+        with ClickHouseContainer(CLICKHOUSE_IMAGE, port=8123) as container:
+            host, port = container.get_container_host_ip(), container.get_exposed_port(8123)
+            yield f"clickhouse://{container.username}:{container.password}@{host}:{port}/{container.dbname}"
+    else:
+        with stack.embedded(part_settings, clickhouse=True) as running:
+            yield running.clickhouse_dsn
+
+
+@pytest.fixture
+def settings(kafka_bootstrap: str, clickhouse_dsn: str, tmp_path: Path) -> Settings:
+    """Settings of a pipeline of its own: fresh topics, a fresh database, a fresh data folder."""
+    name = uuid.uuid4().hex[:8]
+    base, _, database = clickhouse_dsn.rpartition("/")
+    assert database
+    return Settings(
+        kafka_bootstrap=kafka_bootstrap,
+        topic_prefix=f"t{name}.",
+        clickhouse_dsn=f"{base}/t{name}",
+        clickhouse_database=f"t{name}",
+        data_dir=tmp_path / "data",
+        secret="a secret for tests only, of no use elsewhere",
+        collector_port=free_port(),
+        console_port=free_port(),
+        mailbox_port=free_port(),
+    )
