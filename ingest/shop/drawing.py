@@ -32,21 +32,21 @@ def box(x: float, y: float, width: float, height: float, color: str, *, round_by
     for cx, cy, start in corners:
         mx = cx - round_by if cx > x else cx + round_by
         my = cy - round_by if cy > y else cy + round_by
-        points += _arc(mx, my, round_by, round_by, start, start + 90)
+        points += _arc(mx, my, round_by, round_by, start=start, end=start + 90)
     return Shape(tuple(points), color)
 
 
 def oval(cx: float, cy: float, rx: float, ry: float, color: str) -> Shape:
     """An ellipse."""
-    return Shape(tuple(_arc(cx, cy, rx, ry, 0, 360)), color)
+    return Shape(tuple(_arc(cx, cy, rx, ry, start=0, end=360)), color)
 
 
 def ring(
-    cx: float, cy: float, rx: float, ry: float, width: float, color: str, *, start: int = 0, end: int = 360
+    cx: float, cy: float, rx: float, ry: float, width: float, *, color: str, start: int = 0, end: int = 360
 ) -> Shape:
     """An arc of an ellipse, `width` thick, from `start` to `end` degrees (clockwise from the right)."""
-    outer = _arc(cx, cy, rx, ry, start, end)
-    inner = _arc(cx, cy, rx - width, ry - width, start, end)
+    outer = _arc(cx, cy, rx, ry, start=start, end=end)
+    inner = _arc(cx, cy, rx - width, ry - width, start=start, end=end)
     return Shape(tuple(outer + inner[::-1]), color)
 
 
@@ -55,7 +55,7 @@ def area(color: str, *points: Point) -> Shape:
     return Shape(points, color)
 
 
-def leaf(x: float, y: float, length: float, width: float, angle: float, color: str) -> Shape:
+def leaf(x: float, y: float, length: float, width: float, angle: float, *, color: str) -> Shape:
     """A leaf that starts at (x, y) and points to `angle` degrees."""
     a = math.radians(angle)
     points: list[Point] = []
@@ -76,7 +76,8 @@ def svg(shapes: tuple[Shape, ...], title: str) -> bytes:
         for shape in shapes
     )
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {SIZE} {SIZE}" role="img"><title>{title}</title>{drawn}</svg>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {SIZE} {SIZE}" role="img">'
+        f"<title>{title}</title>{drawn}</svg>"
     ).encode()
 
 
@@ -94,7 +95,7 @@ def png(shapes: tuple[Shape, ...], scale: float = 1.0) -> bytes:
     )
 
 
-def _arc(cx: float, cy: float, rx: float, ry: float, start: float, end: float) -> list[Point]:
+def _arc(cx: float, cy: float, rx: float, ry: float, *, start: float, end: float) -> list[Point]:
     steps = max(6, round(abs(end - start) / 6))
     turns = [math.radians(start + (end - start) * i / steps) for i in range(steps + 1)]
     return [(cx + rx * math.cos(t), cy + ry * math.sin(t)) for t in turns]
