@@ -4,17 +4,34 @@ in   the views `abandonments` and `sent_messages`, and the logs behind them
 out  frozen rows for pages
 """
 
-from typing import Literal
+import base64
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Literal
 
+import msgspec
+
+import sql
+from cartwake.clock import to_ms
+from cartwake.errors import Rejected
+from sinks.clickhouse import ClickHouse
 from sinks.rows import CartDetail, CartLine, CartRow, Count, Mail, Page, TimelineEntry
+from sinks.timeline import words
 
 __all__ = ["CartDetail", "CartLine", "CartRow", "Carts", "Count", "Mail", "Page", "TimelineEntry"]
 
 Sort = Literal["newest", "oldest"]
 
 
+_MOST = 500
+
+
 class Carts:
-    """Reads for the console. Every method raises SinkUnavailable while ClickHouse is away."""
+    """Reads for the console, from any thread. Every method raises SinkUnavailable while ClickHouse is away."""
+
+    def __init__(self, client: ClickHouse) -> None:
+        self._client = client
 
     def page(
         self,
@@ -29,21 +46,96 @@ class Carts:
     ) -> Page:
         """Abandonments by (abandoned_at, abandonment_id), from `cursor` on; Rejected for a cursor that is none.
 
-        `search` is an e-mail address, cart, customer, order or product name: any part of it, in any case.
+        `search` is any part of an e-mail address, a product's name, or a cart, customer or order id, in any case.
         """
-        raise NotImplementedError
+        limit = max(1, min(limit, _MOST))
+        at, abandonment_id = read_cursor(cursor) if cursor else (0, "")
+        found = self._rows(
+            "oldest" if sort == "oldest" else "newest",
+            shop=shop or "",
+            search=(search or "").strip(),
+            state=state or "",
+            stage=stage or "",
+            cursor_at=at,
+            cursor_id=abandonment_id,
+            limit=limit + 1,
+        )
+        rows = tuple(CartRow(**x) for x in found[:limit])
+        more = len(found) > limit
+        return Page(rows=rows, next=cursor_of(rows[-1].abandoned_at, rows[-1].abandonment_id) if more else None)
 
     def detail(self, abandonment_id: str) -> CartDetail | None:
         """One abandonment in full, or None when there is none of that id."""
-        raise NotImplementedError
+        places = self._rows("find", abandonment_id=abandonment_id)
+        for place in places:
+            asked = {**place, "abandonment_id": abandonment_id}
+            for found in self._rows("one", **asked):
+                row = CartRow(**found)
+                timeline = [
+                    TimelineEntry(**x, words=words(x["source"], x["type"], x["raw"]))
+                    for x in self._rows("timeline", **asked)
+                ]
+                mails = self._rows("mails", shop_id=place["shop_id"], abandonment_id=abandonment_id)
+                return CartDetail(
+                    row=row,
+                    lines=lines(row.items),
+                    timeline=tuple(reversed(timeline)),
+                    mails=tuple(Mail(**x) for x in mails),
+                )
+        return None
 
     def counts(self, shop: str | None = None) -> tuple[Count, ...]:
         """Abandonments by shop, state and currency; withdrawn ones too, under their own state."""
-        raise NotImplementedError
+        return tuple(Count(**x) for x in self._rows("counts", shop=shop or ""))
 
     def request_result(self, request_id: str) -> tuple[str, str] | None:
         """(status, words) of the message that staff asked for with this id, or None while there is none yet.
 
         Asked four times a second while a page waits, so it looks only at the last day of `messages_log`.
         """
-        raise NotImplementedError
+        for row in self._rows("request", request_id=request_id):
+            return row["type"].removeprefix("message."), row["words"]
+        return None
+
+    def _rows(self, name: str, **parameters: object) -> list[dict[str, Any]]:
+        return self._client.query(sql.read(f"console/{name}.sql"), parameters)
+
+
+def lines(items: str) -> tuple[CartLine, ...]:
+    """The lines of a cart, of the JSON array in `CartRow.items`; what is no line is left out."""
+    try:
+        found = msgspec.json.decode(items or "[]")
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ()
+    return tuple(_line(x) for x in found if isinstance(x, dict)) if isinstance(found, list) else ()
+
+
+def cursor_of(abandoned_at: datetime, abandonment_id: str) -> str:
+    """What `read_cursor` understands, fit for a URL."""
+    return base64.urlsafe_b64encode(f"{to_ms(abandoned_at)}/{abandonment_id}".encode()).decode().rstrip("=")
+
+
+def read_cursor(cursor: str) -> tuple[int, str]:
+    """(epoch milliseconds, abandonment_id) of a cursor; raises Rejected for what is none."""
+    try:
+        at, _, abandonment_id = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().partition("/")
+        if not abandonment_id or not -(2**62) < int(at) < 2**62:
+            raise ValueError(cursor)
+        return int(at), abandonment_id
+    except ValueError as exc:
+        raise Rejected(f"{cursor[:80]!r} is no place in the list; start from its first page") from exc
+
+
+def _line(line: Mapping[str, Any]) -> CartLine:
+    texts = {name: _text(line, name) for name in ("sku", "name", "url", "image", "category")}
+    quantity = line.get("quantity", 1)
+    try:
+        price = Decimal(str(line["price"])) if line.get("price") is not None else None
+    except ArithmeticError:
+        price = None
+    return CartLine(**texts, quantity=quantity if isinstance(quantity, int) else 1, price=price)
+
+
+def _text(line: Mapping[str, Any], name: str) -> str:
+    value = line.get(name)
+    return value if isinstance(value, str) else ""

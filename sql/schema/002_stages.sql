@@ -98,6 +98,7 @@ CREATE TABLE IF NOT EXISTS {database}.messages_log
     kafka_offset UInt64 CODEC(Delta, ZSTD(1)),
     received_at DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
     seniority UInt64 MATERIALIZED bitNot(kafka_offset) CODEC(Delta, ZSTD(1)),
+    INDEX by_request request_id TYPE bloom_filter(0.01) GRANULARITY 1,
     INDEX by_plan plan_id TYPE bloom_filter(0.01) GRANULARITY 1,
     INDEX by_person subscriber_id TYPE bloom_filter(0.01) GRANULARITY 1,
     INDEX by_time occurred_at TYPE minmax GRANULARITY 4

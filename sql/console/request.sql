@@ -1,0 +1,8 @@
+-- What became of a request of the staff: the last step of the message that answers it, within the last day.
+SELECT type, words
+FROM messages_log
+WHERE request_id = {request_id:String}
+    AND received_at > now() - INTERVAL 1 DAY
+    AND type NOT IN ('message.opened', 'message.clicked', 'message.bounced')
+ORDER BY type NOT IN ('message.planned', 'message.sending') DESC, occurred_at DESC, type != 'message.planned' DESC
+LIMIT 1

@@ -1,0 +1,34 @@
+-- What happened around one abandonment, in order of time: its cart, its device and its person while the cart was
+-- open, what was concluded, and what was written. At most 2,000 entries, the newest ones.
+WITH
+    cart AS
+    (
+        SELECT DISTINCT device_id
+        FROM cart_events_log
+        WHERE shop_id = {shop_id:String} AND cart_id = {cart_id:String} AND device_id != ''
+    )
+SELECT at, source, type, id, raw
+FROM
+(
+    SELECT occurred_at AS at, 'cart-events' AS source, toString(type) AS type, event_id AS id, raw
+    FROM cart_events
+    WHERE shop_id = {shop_id:String} AND cart_id = {cart_id:String}
+    UNION ALL
+    SELECT occurred_at, 'device-events', toString(type), event_id, raw
+    FROM device_events
+    WHERE shop_id = {shop_id:String} AND device_id IN (SELECT device_id FROM cart)
+    UNION ALL
+    SELECT occurred_at, 'cart-outcomes', toString(type), outcome_id, raw
+    FROM cart_outcomes
+    WHERE shop_id = {shop_id:String} AND cart_id = {cart_id:String}
+    UNION ALL
+    SELECT occurred_at, 'subscriber-carts', toString(type), record_id, raw
+    FROM subscriber_carts
+    WHERE shop_id = {shop_id:String} AND cart_id = {cart_id:String}
+    UNION ALL
+    SELECT occurred_at, 'messages', toString(type), message_id, raw
+    FROM messages
+    WHERE shop_id = {shop_id:String} AND abandonment_id = {abandonment_id:String}
+)
+ORDER BY at DESC, source DESC, id DESC
+LIMIT 2000
