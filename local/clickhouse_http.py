@@ -12,6 +12,7 @@ import json
 import re
 import secrets
 import tempfile
+import threading
 import uuid
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -157,17 +158,17 @@ class Server:
             raise EngineError("Multi-statements are not allowed (SYNTAX_ERROR)", 62)
         if not statement.text.strip():
             raise EngineError("Empty query (SYNTAX_ERROR)", 62)
-        handle = await self._work(self._handle, request)
+        session = _Session(await self._work(self._handle, request))
         try:
             if statement.data_format is not None:
-                response = await self._insert(handle, statement, body)
+                response = await self._insert(session, statement, body)
             else:
-                response = await self._query(handle, statement, request)
+                response = await self._query(session, statement, request)
         except BaseException:
-            self._pool.submit(handle.close)
+            self._pool.submit(session.end)
             raise
         if not isinstance(response, StreamingResponse):
-            await self._work(handle.close)
+            await self._work(session.end)
         return response
 
     def _handle(self, request: Request) -> Any:
@@ -194,20 +195,15 @@ class Server:
             raise
         return handle
 
-    async def _insert(self, handle: Any, statement: Statement, body: "_Body") -> Response:
+    async def _insert(self, session: "_Session", statement: Statement, body: "_Body") -> Response:
         if statement.input_at is not None:
-            return await self._insert_select(handle, statement, body)
-        inserter = await self._work(handle.send_insert, statement.text.decode(), statement.data_format)
-        try:
-            async for piece in body.rest(statement.data):
-                await self._work(inserter.append, piece)
-            result = await self._work(inserter.finish)
-        except BaseException:
-            self._pool.submit(inserter.cancel)
-            raise
-        return _written(result.rows_written, result.bytes_written)
+            return await self._insert_select(session, statement, body)
+        await self._work(session.begin_insert, statement.text.decode(), statement.data_format)
+        async for piece in body.rest(statement.data):
+            await self._work(session.append, piece)
+        return _written(*await self._work(session.finish))
 
-    async def _insert_select(self, handle: Any, statement: Statement, body: "_Body") -> Response:
+    async def _insert_select(self, session: "_Session", statement: Statement, body: "_Body") -> Response:
         """`INSERT … SELECT … FROM input(…)`: the engine reads the rows from a file instead."""
         at, name = statement.input_at or 0, statement.data_format
         with tempfile.NamedTemporaryFile(suffix=".rows") as file:
@@ -216,10 +212,10 @@ class Server:
             file.flush()
             source = f"file('{file.name}', '{name}', ".encode()
             text = statement.text[:at] + re.sub(rb"(?i)input\s*\(", lambda _: source, statement.text[at:], count=1)
-            result = await self._work(handle.query, text.decode(), "TabSeparated")
+            result = await self._work(session.query, text.decode(), "TabSeparated")
         return _written(result.rows_read(), result.bytes_read())
 
-    async def _query(self, handle: Any, statement: Statement, request: Request) -> Response:
+    async def _query(self, session: "_Session", statement: Statement, request: Request) -> Response:
         name = statement.answer or (
             request.query_params.get("default_format") or request.headers.get("x-clickhouse-format") or "TabSeparated"
         )
@@ -234,25 +230,27 @@ class Server:
             headers["Content-Encoding"] = coding
         sql = statement.text.decode(errors="surrogateescape")
         if not statement.gives_rows or name.lower() not in _STREAMED:
-            result = await self._work(handle.query, sql, name)
+            result = await self._work(session.query, sql, name)
             headers["X-ClickHouse-Summary"] = json.dumps(
                 {"read_rows": str(result.rows_read()), "read_bytes": str(result.bytes_read())}
             )
             content = result.bytes() or b""
             return Response(codings.whole(coding, content) if coding else content, headers=headers)
-        stream = await self._work(handle.send_query, sql, name)
-        first = await self._work(stream.fetch)
+        await self._work(session.begin_query, sql, name)
+        first = await self._work(session.fetch)
         tag = secrets.token_hex(8)
         headers["X-ClickHouse-Exception-Tag"] = tag
-        return StreamingResponse(self._blocks(handle, stream, first, coding, tag), headers=headers)
+        return StreamingResponse(self._blocks(session, first, coding, tag), headers=headers)
 
-    async def _blocks(self, handle: Any, stream: Any, block: Any, coding: str | None, tag: str) -> AsyncIterator[bytes]:
+    async def _blocks(
+        self, session: "_Session", block: bytes | None, coding: str | None, tag: str
+    ) -> AsyncIterator[bytes]:
         encoder = codings.Encoder(coding)
         try:
             while block is not None:
-                yield await self._work(lambda held: encoder.add(held.bytes()), block)
+                yield await self._work(encoder.add, block)
                 try:
-                    block = await self._work(stream.fetch)
+                    block = await self._work(session.fetch)
                 except EngineError as exc:  # the status is sent: say it as ClickHouse 25.11 and later do
                     message = f"{exc}\n"
                     end = f"{len(message)} {tag}\r\n__exception__\r\n"
@@ -261,7 +259,7 @@ class Server:
                     raise
             yield encoder.end()
         finally:
-            self._pool.submit(_let_go, stream, handle)
+            self._pool.submit(session.end)
 
     async def _work(self, act: Callable[..., _T], *arguments: Any) -> _T:
         """Do it in a thread, so that a slow query holds up nobody; an engine's error becomes ours."""
@@ -270,6 +268,55 @@ class Server:
             return await loop.run_in_executor(self._pool, act, *arguments)
         except RuntimeError as exc:  # what chdb raises
             raise EngineError(str(exc)) from exc
+
+
+class _Session:
+    """One request's connection. One call at a time: chDB hangs when two threads act on one connection."""
+
+    def __init__(self, handle: Any) -> None:
+        self._handle = handle
+        self._open: Any = None  # a stream of rows, in or out
+        self._turn = threading.Lock()
+
+    def query(self, sql: str, name: str) -> Any:
+        """Do it all at once."""
+        with self._turn:
+            return self._handle.query(sql, name)
+
+    def begin_query(self, sql: str, name: str) -> None:
+        """Begin to fetch rows."""
+        with self._turn:
+            self._open = self._handle.send_query(sql, name)
+
+    def fetch(self) -> bytes | None:
+        """The next rows; None at the end."""
+        with self._turn:
+            block = self._open.fetch()
+            return None if block is None else block.bytes()
+
+    def begin_insert(self, sql: str, name: str) -> None:
+        """Begin to insert rows."""
+        with self._turn:
+            self._open = self._handle.send_insert(sql, name)
+
+    def append(self, rows: bytes) -> None:
+        """Insert more rows."""
+        with self._turn:
+            self._open.append(rows)
+
+    def finish(self) -> tuple[int, int]:
+        """Commit the insert; how many rows and bytes it wrote."""
+        with self._turn:
+            done, self._open = self._open.finish(), None
+            return done.rows_written, done.bytes_written
+
+    def end(self) -> None:
+        """Cancel what is open and close; waits for a call that is still going on."""
+        with self._turn:
+            if self._open is not None:
+                with contextlib.suppress(RuntimeError):
+                    self._open.cancel()
+            self._handle.close()
 
 
 class _Body:
@@ -311,12 +358,6 @@ class _Body:
             yield before
         while piece := await self.take(PIECE):
             yield piece
-
-
-def _let_go(stream: Any, handle: Any) -> None:
-    with contextlib.suppress(RuntimeError):
-        stream.cancel()
-    handle.close()
 
 
 def _written(rows: int, size: int) -> Response:
