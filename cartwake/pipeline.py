@@ -8,6 +8,7 @@
 """
 
 from pathlib import Path
+from typing import Any
 
 from cartwake import topics
 from cartwake.broker import Say, ensure_topics
@@ -27,7 +28,7 @@ CARTS, IDENTITY, ORDERS, REMINDERS = "carts", "identity", "orders", "reminders"
 
 def streams(settings: Settings, shops: Shops, *, say: Say = print) -> App:
     """Stages 1 and 2: carts that were left, and whose they are."""
-    carts_stage = Stage(
+    left = Stage[cart_stage.Key, carts.Cart](
         CARTS,
         inputs=(topics.CART_EVENTS.name,),
         outputs=(topics.CART_OUTCOMES.name,),
@@ -35,7 +36,7 @@ def streams(settings: Settings, shops: Shops, *, say: Say = print) -> App:
         state=carts.Cart,
         task=lambda context: cart_stage.CartStage(context, shops),
     )
-    identity_of = Stage(
+    recognised = Stage[identity_stage.Key, identity.Device](
         IDENTITY,
         inputs=(topics.CART_OUTCOMES.name, topics.DEVICE_EVENTS.name),
         outputs=(topics.SUBSCRIBER_CARTS.name,),
@@ -44,7 +45,7 @@ def streams(settings: Settings, shops: Shops, *, say: Say = print) -> App:
         task=identity_stage.IdentityStage,
         upstream={CARTS: topics.CART_EVENTS.name},
     )
-    purchases = Stage(
+    purchased = Stage[str, None](
         ORDERS,
         inputs=(topics.ORDER_EVENTS.name,),
         outputs=(topics.SUBSCRIBER_EVENTS.name,),
@@ -52,7 +53,7 @@ def streams(settings: Settings, shops: Shops, *, say: Say = print) -> App:
         state=None,
         task=orders.OrderStage,
     )
-    return _app(settings, "streams", [carts_stage, identity_of, purchases], say)
+    return _app(settings, "streams", [left, recognised, purchased], say)
 
 
 def reminders(settings: Settings, shops: Shops, *, say: Say = print) -> App:
@@ -68,7 +69,7 @@ def reminders(settings: Settings, shops: Shops, *, say: Say = print) -> App:
             settings.smtp_tls if settings.smtp_host else "none",
         )
     )
-    written = Stage(
+    written = Stage[person.Key, person.State](
         REMINDERS,
         inputs=(topics.SUBSCRIBER_CARTS.name, topics.SUBSCRIBER_EVENTS.name),
         outputs=(topics.MESSAGES.name,),
@@ -80,7 +81,7 @@ def reminders(settings: Settings, shops: Shops, *, say: Say = print) -> App:
     return _app(settings, "reminders", [written], say)
 
 
-def _app(settings: Settings, role: str, stages: list[Stage], say: Say) -> App:  # type: ignore[type-arg] # each its own
+def _app(settings: Settings, role: str, stages: list[Stage[Any, Any]], say: Say) -> App:
     group = f"{settings.topic_prefix}{role}"
     changelogs = {f"{group}-{stage.name}-changelog": stage.inputs[0] for stage in stages}
     config = Config(

@@ -56,6 +56,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     # This machine
     data_dir: Path = Path(".cartwake")
     time: Literal["live", "event"] = "live"  # `event`: progress is what the data says (replay, demo)
+    demo_idle: Annotated[str, Meta(pattern=r"^(\d+[smhd])?$")] = (
+        ""  # the collector serves a demo shop with this idle time
+    )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @property
@@ -72,6 +75,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def console_url(self) -> str:
         """The console's address on this machine, without a slash at the end."""
         return f"http://127.0.0.1:{self.console_port}"
+
+    @property
+    def mailbox_url(self) -> str:
+        """The local mailbox's page."""
+        return f"http://127.0.0.1:{self.mailbox_port + 7000}"
 
     def environment(self) -> dict[str, str]:
         """These settings as environment variables, for a child process."""

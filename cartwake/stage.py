@@ -51,7 +51,11 @@ class Context(Protocol[K, S]):
     """What the runtime lends to the stage for one partition, from assignment to revocation."""
 
     partition: int
-    table: Table[K, S]
+
+    @property
+    def table(self) -> Table[K, S]:
+        """The state of this partition."""
+        ...
 
     @property
     def progress(self) -> int:

@@ -1,0 +1,43 @@
+"""Every role and embedded part of one machine, as processes under one supervisor."""
+
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+
+from cartwake.settings import Settings
+from local import stack
+from local.supervisor import Part, Supervisor
+
+ROLES = ("sink", "streams", "reminders", "collector", "console")
+
+
+def group_of(
+    settings: Settings, roles: Sequence[str] = ROLES, say: Callable[[str], None] | None = None
+) -> tuple[Supervisor, Settings]:
+    """A supervisor of the embedded parts and `roles`, and the settings that they run with."""
+    running = stack.addressed(settings)
+    parts = stack.parts(settings) + [role_part(role, running) for role in roles]
+    return Supervisor(parts, settings.data_dir, say), running
+
+
+def role_part(role: str, settings: Settings) -> Part:
+    """The process of one role."""
+    pages = {"collector": settings.collector_port, "console": settings.console_port}
+    port = pages.get(role)
+    return Part(
+        role,
+        [sys.executable, "-m", "cartwake", "run", role],
+        env=settings.environment(),
+        ready=None if port is None else lambda: answers(f"http://127.0.0.1:{port}/healthz"),
+        way_out=f"Stop it, or take another port: CARTWAKE_{role.upper()}_PORT={(port or 8000) + 10_000}",
+    )
+
+
+def answers(url: str) -> bool:
+    """Whether an HTTP server answers there."""
+    try:
+        with urllib.request.urlopen(url, timeout=1):  # noqa: S310 - loopback, our own
+            return True
+    except (urllib.error.URLError, OSError):
+        return False

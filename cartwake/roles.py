@@ -1,0 +1,157 @@
+"""The processes of a pipeline: what each role does from its start to a signal.
+
+Each role waits for its parts with a message, ends by SIGTERM or Ctrl-C with everything committed, and ends with an
+error when it can't go on, so that a supervisor starts it again.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any, Final
+
+from cartwake.broker import ensure_topics
+from cartwake.errors import CartwakeError
+from cartwake.publish import Publisher
+from cartwake.secret import secret_of
+from cartwake.settings import Settings
+from cartwake.shops import Shops, duration, follow
+
+log = logging.getLogger(__name__)
+
+STOP_BOUND_S: Final = 15.0
+
+
+def streams(settings: Settings) -> None:
+    """Stages 1 and 2."""
+    from cartwake import pipeline
+
+    shops = _shops(settings)
+    _run_app(pipeline.streams(settings, shops, say=log.warning))
+
+
+def reminders(settings: Settings) -> None:
+    """Stage 3."""
+    from cartwake import pipeline
+
+    shops = _shops(settings)
+    _run_app(pipeline.reminders(settings, shops, say=log.warning))
+
+
+def sink(settings: Settings) -> None:
+    """Every topic into ClickHouse."""
+    from sinks.clickhouse import ClickHouse
+    from sinks.migrate import migrate_settings
+    from sinks.sink import Sink
+
+    stop = _stop_on_signals()
+    ensure_topics(settings, say=log.warning)
+    with ClickHouse.connect(settings.clickhouse_dsn, settings.clickhouse_database, stop=stop) as store:
+        migrate_settings(store, settings)
+        Sink(settings, store).run(stop)
+
+
+def collector(settings: Settings) -> None:
+    """Events over HTTP, the links of our mails, and the demo's shop if that is set."""
+    from starlette.routing import BaseRoute, Mount
+
+    from ingest import collector as hearing
+    from ingest import shop
+    from reminders import tracking
+    from reminders.links import Links
+
+    shops = _shops(settings)
+    with Publisher(settings) as publisher:
+        links = Links(settings.collector_url, secret_of(settings))
+        routes: list[BaseRoute] = [*tracking.routes(links, publisher, shops)]
+        if settings.demo_idle:
+            page = shop.routes(
+                idle=duration(settings.demo_idle),
+                mailbox_url=settings.mailbox_url,
+                console_url=settings.console_url,
+            )
+            routes.append(Mount("/shop", routes=page))
+        app = hearing.create_app(settings, publisher, shops, extra_routes=routes)
+        hearing.server(app, settings).run()
+
+
+def console(settings: Settings) -> None:
+    """The staff's pages."""
+    import uvicorn
+
+    from console.app import create_app
+    from sinks.carts import Carts
+    from sinks.clickhouse import ClickHouse
+
+    ensure_topics(settings, say=log.warning)
+    with (
+        ClickHouse.connect(settings.clickhouse_dsn, settings.clickhouse_database) as store,
+        Publisher(settings) as publisher,
+    ):
+        app = create_app(carts=Carts(store), publisher=publisher, settings=settings)
+        uvicorn.run(
+            app,
+            host=settings.host,
+            port=settings.console_port,
+            log_level=settings.log_level,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=5,
+        )
+
+
+ROLES: Final[dict[str, Callable[[Settings], None]]] = {
+    "streams": streams,
+    "reminders": reminders,
+    "sink": sink,
+    "collector": collector,
+    "console": console,
+}
+
+
+def run(role: str, settings: Settings) -> None:
+    """Be one role until a signal comes; raises CartwakeError when it can't go on."""
+    logging.getLogger().setLevel(settings.log_level.upper())
+    for chatty in ("aiokafka", "faust", "mode", "kafka"):
+        logging.getLogger(chatty).setLevel(logging.ERROR if settings.log_level != "debug" else logging.DEBUG)
+    ROLES[role](settings)
+
+
+def _shops(settings: Settings) -> Shops:
+    ensure_topics(settings, say=log.warning)
+    shops = Shops()
+    follow(settings, shops)  # until the process ends
+    return shops
+
+
+def _run_app(app: Any) -> None:
+    asyncio.run(_serve(app))
+    if app.failure is not None:
+        raise CartwakeError(f"{app.config.group} stopped: {app.failure}") from app.failure
+
+
+async def _serve(app: Any) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await app.start()
+    while not (stop.is_set() or app.failure is not None or app.should_stop):
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), 0.2)
+    try:
+        await asyncio.wait_for(app.stop(), STOP_BOUND_S)
+    except TimeoutError:
+        log.critical("did not stop within %.0f s; what was not committed will be read again", STOP_BOUND_S)
+        sys.stderr.flush()
+        os._exit(1)
+
+
+def _stop_on_signals() -> threading.Event:
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
