@@ -187,4 +187,5 @@ def _only_erased(person: Person) -> Person:
             for cart_id, cart in person.carts.items()
         },
         plans=person.plans,
+        done=person.done,
     )

@@ -15,6 +15,9 @@ from cartwake.model import Consent, Item
 MOST_ITEMS: Final = 20
 _PERSON: Final = re.compile(r"p-[0-9a-f]{24}")
 
+#: Ended plans that are remembered.
+MOST_DONE: Final = 20
+
 #: (shop_id, subscriber_id)
 Key = tuple[str, str]
 
@@ -105,6 +108,7 @@ class Person(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="person"
     carts: dict[str, Cart] = {}
     requests: tuple[Request, ...] = ()
     plans: dict[str, Plan] = {}
+    done: tuple[str, ...] = ()  # the plans that ended last: a record that comes twice makes none anew
 
 
 class Held(Struct, frozen=True, array_like=True):

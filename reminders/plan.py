@@ -18,7 +18,7 @@ from reminders.gates import held_back, silence, stopped
 from reminders.letter import Letter, letter_for
 from reminders.messages import plan_id_for, say
 from reminders.outcomes import Cancelled, Failed, Held, Later, Result, Sent, Uncertain
-from reminders.person import Cart, Key, Out, Person, Plan, Request, Stop
+from reminders.person import MOST_DONE, Cart, Key, Out, Person, Plan, Request, Stop
 
 FORGET_MS: Final = timedelta(days=90) // timedelta(milliseconds=1)
 FORGET_CLOSED_MS: Final = timedelta(days=30) // timedelta(milliseconds=1)
@@ -137,13 +137,16 @@ def _asked(person: Person, key: Key, request: Request, *, now: int, shop: Shop) 
         last_activity=cart.last_activity if cart else now,
     )
     person = _planned(person, key, plan, now=now)
-    if silence(person) is None and (cart is None or cart.abandonment_id is None):
+    unknown = cart is None or cart.abandonment_id is None
+    if unknown and silence(person) is None and plan.plan_id in person.plans:
         words = f"No cart {request.cart_id} left by this person is known; it may be in use, or older than 90 days."
         return _end(person, key, plan, Stop("message.suppressed", "unknown_cart", words), now=now)
     return person
 
 
 def _planned(person: Person, key: Key, plan: Plan, *, now: int) -> Person:
+    if plan.plan_id in person.plans or plan.plan_id in person.done:
+        return person
     said = say(person, key, plan, "message.planned", now=now, due_at=rfc3339(plan.due_at), words=_planned_words(plan))
     return replace(person, plans=person.plans | {plan.plan_id: plan}, outbox=(*person.outbox, said))
 
@@ -184,7 +187,8 @@ def _end_expired(person: Person, key: Key, *, now: int) -> Person:
 def _end(person: Person, key: Key, plan: Plan, stop: Stop, *, now: int, mail: dict[str, str] | None = None) -> Person:
     said = say(person, key, plan, stop.type, now=now, reason=stop.reason or None, words=stop.words, **(mail or {}))
     plans = {plan_id: other for plan_id, other in person.plans.items() if plan_id != plan.plan_id}
-    return replace(person, plans=plans, outbox=(*person.outbox, said))
+    done = (*person.done, plan.plan_id)[-MOST_DONE:]
+    return replace(person, plans=plans, done=done, outbox=(*person.outbox, said))
 
 
 def _left(person: Person, result: Sent | Uncertain) -> Stop:

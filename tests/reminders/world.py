@@ -64,12 +64,15 @@ def outcome(**changes: Any) -> CartOutcome:
 def cart(at: int = T0, *, email: str | None = ANA, consent: bool | None = None, **changes: Any) -> SubscriberCart:
     """A record of `subscriber-carts` that happened `at`."""
     subscriber_id = changes.pop("subscriber_id", None) or person_id(email or ANA)
+    kind = changes.get("type", "cart.abandoned")
+    if kind == "cart.unmatched":
+        changes["type"] = "cart.abandoned"  # what is taken back
     said = outcome(**({"occurred_at": rfc3339(at)} | changes))
     if said.type == "cart.abandoned" and "abandoned_at" not in changes:
         said = msgspec.structs.replace(said, abandoned_at=rfc3339(at))
     return SubscriberCart(
-        record_id=f"r-{said.cart_id}-{said.revision}",
-        type=said.type,
+        record_id=f"r-{said.cart_id}-{said.revision}-{kind}",
+        type=kind,
         subscriber_id=subscriber_id,
         shop_id=said.shop_id,
         cart_id=said.cart_id,
