@@ -99,7 +99,7 @@ class Receiver:
         self._where = where
         self._keep = keep
 
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: ARG002, N802 - aiosmtpd's
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's
         """Store the mail with its envelope in front, as the last hop of a delivery does (RFC 5321, 4.4)."""
         head = f"Return-Path: <{envelope.mail_from or ''}>\r\n"
         head += "".join(f"Delivered-To: {address}\r\n" for address in envelope.rcpt_tos)

@@ -97,7 +97,8 @@ _QUIET = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer",
 
 
 def _page(content: str) -> Response:
-    return HTMLResponse(content, headers={"Content-Security-Policy": _PAGE_POLICY, **_QUIET})
+    # bytes of a mail that are no UTF-8 are lone surrogates here
+    return HTMLResponse(content.encode("utf-8", "replace"), headers={"Content-Security-Policy": _PAGE_POLICY, **_QUIET})
 
 
 def _path(request: Request, where: Path) -> Path:

@@ -140,7 +140,7 @@ class Supervisor:
     ) -> None:
         self.stop()
 
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - signal's interface
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self._asked:
             self.kill()
         self.ask_to_stop()
