@@ -35,7 +35,7 @@ def test_oldest_first_is_the_reverse(carts: CartReader) -> None:
     assert [x.cart_id for x in carts.page(sort="oldest").rows] == [x.cart_id for x in reversed(ROWS)]
 
 
-@pytest.mark.parametrize("cursor", ["", "x", "'; DROP TABLE x --", "é" * 300])
+@pytest.mark.parametrize("cursor", ["x", "'; DROP TABLE x --", "é" * 300])
 def test_a_cursor_that_is_none_is_refused(carts: CartReader, cursor: str) -> None:
     with pytest.raises(Rejected):
         carts.page(cursor=cursor)
