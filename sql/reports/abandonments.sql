@@ -1,0 +1,32 @@
+-- title: Abandonments by day
+-- description: A cart counts on the day (UTC) of its deadline, the instant from which it counted as left. Each time it
+--   is left counts once. Withdrawn ones are not counted: late events showed that they had not been left. Values are
+--   those of the carts when they were left, without discounts and shipping, one row for each currency.
+-- parameter from: first day, UTC
+-- parameter to: last day, UTC, included
+-- parameter shop: a shop; empty for all
+-- column day: the day, UTC
+-- column currency: ISO 4217; empty when the shop never said one
+-- column abandonments: times a cart was left
+-- column units: products in them, by quantity
+-- column value: what they come to
+-- column identified: of them, those with a known person or address
+-- column written_to: of them, those about which at least one message was sent
+-- column recovered: of them, those that were bought after all, however long after
+SELECT
+    toDate(abandoned_at, 'UTC') AS day,
+    currency,
+    count() AS abandonments,
+    sum(a.units) AS units,
+    sum(a.value) AS value,
+    countIf(subscriber_id != '' OR email != '') AS identified,
+    countIf((shop_id, abandonment_id) IN
+        (SELECT shop_id, abandonment_id FROM messages_log WHERE type = 'message.sent')) AS written_to,
+    countIf(state = 'recovered') AS recovered
+FROM abandonments AS a
+WHERE state != 'withdrawn'
+    AND abandoned_at >= toDateTime64({from:Date32}, 3, 'UTC')
+    AND abandoned_at < toDateTime64(addDays({to:Date32}, 1), 3, 'UTC')
+    AND ({shop:String} = '' OR shop_id = {shop:String})
+GROUP BY day, currency
+ORDER BY day, currency
