@@ -53,7 +53,7 @@ def create_app(
     pages = Pages(
         picture_sources=pictures,
         now=lambda: to_datetime(clock.now_ms()),
-        facts={"collector_url": settings.collector_url},
+        facts={"collector_url": settings.collector_url, "demo": bool(settings.demo_idle)},
     )
     cart = CartPages(
         carts,

@@ -1,17 +1,114 @@
 """What the console relies on in a CartReader; the store in memory and the real one keep the same promises."""
 
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
 import pytest
 
 from cartwake.errors import Rejected
+from cartwake.settings import Settings
+from console.app import create_app
 from console.reader import CartReader
-from tests.console.memory import MemoryCarts, row
+from sinks.carts import CartRow, Carts
+from sinks.clickhouse import ClickHouse
+from sinks.migrate import migrate_settings
+from tests.console.browser import Browser
+from tests.console.memory import NOON, MemoryCarts, Written, mail, row
 
-ROWS = [row(n, state="recovered" if n % 3 == 0 else "open", stage="payment" if n % 2 else "cart") for n in range(1, 12)]
+REFUSED = {"message_status": "suppressed", "message_words": "Not twice a day.", "message_at": NOON, "plan_id": "plan-1"}
+ROWS = [
+    row(
+        n,
+        state="recovered" if n % 3 == 0 else "open",
+        stage="payment" if n % 2 else "cart",
+        **(REFUSED if n == 1 else {}),
+    )
+    for n in range(1, 12)
+]
 
 
-@pytest.fixture
-def carts() -> CartReader:
-    return MemoryCarts(ROWS)
+ASKED = "2e102e04-eb32-4277-ac64-d3b29f076911"
+
+
+@pytest.fixture(params=["memory", pytest.param("clickhouse", marks=pytest.mark.stack)])
+def carts(request: pytest.FixtureRequest) -> Iterator[CartReader]:
+    if request.param == "memory":
+        memory = MemoryCarts(ROWS, mails=[mail(request_id=ASKED, status="suppressed", words="Not twice a day.")])
+        memory.outcomes[ASKED] = ("suppressed", "Not twice a day.")
+        yield memory
+        return
+    settings: Settings = request.getfixturevalue("settings")
+    with ClickHouse.open(settings.clickhouse_dsn, settings.clickhouse_database) as client:
+        migrate_settings(client, settings)
+        put(client, "cart_outcomes_log", [x for each in ROWS for x in outcomes(each)])
+        put(client, "subscriber_carts_log", [match(x) for x in ROWS])
+        put(client, "messages_log", messages(ROWS[0]))
+        yield Carts(client)
+
+
+def put(client: ClickHouse, table: str, rows: list[dict[str, Any]]) -> None:
+    """Rows into a table, whatever of its columns they name."""
+    body = b"\n".join(msgspec.json.encode(x) for x in rows)
+    client.insert(f"INSERT INTO {table} ({', '.join(rows[0])}) FORMAT JSONEachRow", body, token=table)
+
+
+def outcomes(x: CartRow) -> list[dict[str, Any]]:
+    """What stage 1 said about an abandonment."""
+    left = {
+        "outcome_id": f"o-{x.abandonment_id}",
+        "type": "cart.abandoned",
+        "revision": 1,
+        "order_id": "",
+        "received_at": clock(x.abandoned_at),
+        **{
+            name: getattr(x, name)
+            for name in "shop_id cart_id episode abandonment_id stage currency units items device_id cart_url".split()
+        },
+        **{name: clock(getattr(x, name)) for name in ("abandoned_at", "last_activity", "created_at")},
+        "occurred_at": clock(x.abandoned_at),
+        "value": str(x.value),
+    }
+    if x.state == "open":
+        return [left]
+    return [left, left | {"outcome_id": f"r-{x.abandonment_id}", "type": f"cart.{x.state}", "revision": 2}]
+
+
+def match(x: CartRow) -> dict[str, Any]:
+    """What stage 2 said about it."""
+    names = "subscriber_id shop_id cart_id episode abandonment_id evidence_how evidence_words email".split()
+    return {name: getattr(x, name) for name in names} | {
+        "record_id": f"m-{x.abandonment_id}",
+        "type": "cart.abandoned",
+        "revision": 1,
+        "occurred_at": clock(x.abandoned_at),
+        "received_at": clock(x.abandoned_at),
+    }
+
+
+def messages(x: CartRow) -> list[dict[str, Any]]:
+    """A refusal of what staff asked for, just now."""
+    told = {
+        "plan_id": "plan-1",
+        "shop_id": x.shop_id,
+        "subscriber_id": x.subscriber_id,
+        "cart_id": x.cart_id,
+        "abandonment_id": x.abandonment_id,
+        "request_id": ASKED,
+        "channel": "email",
+        "occurred_at": clock(NOON),
+        "received_at": clock(datetime.now(UTC)),
+    }
+    return [
+        told | {"message_id": "1", "type": "message.planned", "words": ""},
+        told | {"message_id": "2", "type": "message.suppressed", "words": "Not twice a day."},
+    ]
+
+
+def clock(moment: datetime) -> str:
+    """A time as ClickHouse reads it."""
+    return f"{moment:%Y-%m-%d %H:%M:%S}.{moment.microsecond // 1000:03d}"
 
 
 def test_pages_join_to_the_whole_list_without_gap_or_repeat(carts: CartReader) -> None:
@@ -56,6 +153,7 @@ def test_counts_add_up_to_the_list(carts: CartReader) -> None:
     counts = carts.counts()
 
     assert {x.state: x.carts for x in counts} == {"open": 8, "recovered": 3}
+    assert {x.shop_id for x in counts} == {"main"}
     assert sum(x.value for x in counts) == sum(x.value for x in ROWS)
     assert carts.counts(shop="another") == ()
 
@@ -69,4 +167,28 @@ def test_one_is_found_by_its_id_and_no_other(carts: CartReader) -> None:
 
 
 def test_a_request_without_an_outcome_has_none(carts: CartReader) -> None:
-    assert carts.request_result("2e102e04-eb32-4277-ac64-d3b29f076911") is None
+    assert carts.request_result("8c1f6a52-5c4e-4d0a-9d8e-0a1b2c3d4e5f") is None
+
+
+def test_a_request_has_the_outcome_that_was_told_last(carts: CartReader) -> None:
+    assert carts.request_result(ASKED) == ("suppressed", "Not twice a day.")
+
+
+def test_one_comes_with_the_messages_about_it(carts: CartReader) -> None:
+    detail = carts.detail(ROWS[0].abandonment_id)
+
+    assert detail is not None
+    assert [(x.status, x.words, x.request_id) for x in detail.mails] == [("suppressed", "Not twice a day.", ASKED)]
+
+
+def test_the_pages_show_what_it_reads(carts: CartReader, written: Written) -> None:
+    browser = Browser(create_app(carts=carts, publisher=written, settings=Settings()))
+
+    for view, one in (("tiles", ".tile"), ("list", "table.carts tbody tr")):
+        shown = [x.text for x in browser.page(f"/carts?view={view}").all(one)]
+        assert len(shown) == len(ROWS)
+        assert all(x in shown[0] for x in ("c-1", "ana@example.com", "€39.98", "Payment", "Not written to"))
+    page = browser.page(f"/carts/{ROWS[0].abandonment_id}?request={ASKED}")
+    assert page.all(".notice")[0].text == "No reminder was sent Not twice a day."
+    assert "ana@example.com logged in on this device" in page.text
+    assert "2 × €19.99" in page.all(".lines")[0].text
