@@ -25,6 +25,7 @@ _MAIL_POLICY = (
     "sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'; "
     "img-src http: https: data:; style-src 'unsafe-inline'"
 )
+_LINKS_OUT = b'<!doctype html><base target="_blank">'  # a link opens beside the mailbox, not inside its frame
 _TEXT_LIMIT = 1_000_000
 
 
@@ -70,7 +71,8 @@ def page(where: Path) -> Starlette:
         content = _part(mailbox.parse(_path(request, where)), "html")
         if content is None:
             raise HTTPException(404, "This mail has no HTML part.")
-        return HTMLResponse(content, headers={"Content-Security-Policy": _MAIL_POLICY, **_QUIET})
+        shown = _LINKS_OUT + content.encode("utf-8", "replace")
+        return HTMLResponse(shown, headers={"Content-Security-Policy": _MAIL_POLICY, **_QUIET})
 
     def source(request: Request) -> Response:
         path = _path(request, where)

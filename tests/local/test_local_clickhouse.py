@@ -198,6 +198,7 @@ def test_answers_are_compressed_when_asked(service: Service, coding: str) -> Non
         ("SELECT nope", 404, 47),
         ("SELEC 1", 400, 62),
         ("SELECT 1; SELECT 2", 400, 62),
+        ("SHOW TABLES; SELECT 2", 400, 62),
         ("SELECT * FROM nowhere", 404, 60),
         ("INSERT INTO nowhere FORMAT JSONEachRow\n{}", 404, 60),
         ("SELECT 1 SETTINGS no_such_setting = 1", 404, 115),
