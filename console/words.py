@@ -75,38 +75,6 @@ TONES: Final = {
     "uncertain": "bad",
 }
 
-TIMELINE: Final = {
-    "cart.updated": "Cart changed",
-    "cart.item_added": "Put into the cart",
-    "cart.item_removed": "Taken out of the cart",
-    "cart.cleared": "Cart emptied",
-    "cart.viewed": "Cart looked at",
-    "cart.merged": "Cart joined with another",
-    "checkout.step": "Checkout",
-    "order.placed": "Order placed",
-    "wishlist.updated": "Saved for later",
-    "cart.abandoned": "Cart left",
-    "cart.reactivated": "Shopper came back",
-    "cart.withdrawn": "Had not been left after all",
-    "cart.completed": "Cart bought",
-    "cart.recovered": "Recovered",
-    "device.identified": "Person recognised on the device",
-    "device.unlinked": "Device was somebody else’s",
-    "subscriber.reminder_requested": "Staff asked for a reminder",
-    "cart.unmatched": "Was somebody else’s cart",
-    "message.planned": "Reminder planned",
-    "message.sending": "Reminder handed to the mail server",
-    "message.sent": "Reminder sent",
-    "message.suppressed": "Reminder not sent",
-    "message.recovered": "Reminder no longer needed",
-    "message.expired": "Reminder expired",
-    "message.failed": "Reminder failed",
-    "message.uncertain": "Reminder perhaps sent",
-    "message.opened": "Mail opened",
-    "message.clicked": "Mail clicked",
-    "message.bounced": "Mail came back",
-}
-
 
 def of(names: dict[str, str], key: str | None) -> str:
     """The word for `key`; a key without one is shown as it is."""

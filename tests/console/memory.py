@@ -83,7 +83,7 @@ def mail(**changes: Any) -> Mail:
     return Mail(**(facts | changes))
 
 
-def happened(kind: str = "cart.item_added", words: str = "2 × Blue shirt") -> TimelineEntry:
+def happened(kind: str = "cart.item_added", words: str = "Added 2 × Blue shirt") -> TimelineEntry:
     """Something that happened at noon."""
     return TimelineEntry(at=NOON, source="cart-events", type=kind, id=f"e-{kind}", words=words, raw="{}")
 

@@ -72,13 +72,13 @@ def test_the_person_is_shown_with_the_evidence(opened: Open) -> None:
 
 
 def test_the_timeline_is_newest_first_in_words(opened: Open) -> None:
-    timeline = [happened("cart.item_added"), happened("message.sent", "To ana@example.com")]
+    timeline = [happened("cart.item_added"), happened("message.sent", "Reminder sent")]
 
     entries = opened(MemoryCarts([row(1)], timeline=timeline)).page(FIRST).all(".timeline li")
 
     assert [words(x) for x in entries] == [
-        "Reminder sent 2026-11-23 12:00 UTC To ana@example.com",
-        "Put into the cart 2026-11-23 12:00 UTC 2 × Blue shirt",
+        "Reminder sent 2026-11-23 12:00 UTC",
+        "Added 2 × Blue shirt 2026-11-23 12:00 UTC",
     ]
 
 
