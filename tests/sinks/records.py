@@ -1,0 +1,148 @@
+"""Builders of records with one interesting argument, and a way to put them into tables without Kafka."""
+
+import itertools
+import json
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sql
+from cartwake.clock import rfc3339
+from cartwake.topics import DEAD_LETTERS
+from sinks.clickhouse import ClickHouse
+from sinks.rowbinary import encoder
+
+NOW = int(time.time() * 1000)
+NOON = 1_795_435_200_000  # 2026-11-23T12:00Z
+HOUR = 3_600_000
+_offsets = itertools.count()
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A record as Kafka would give it."""
+
+    data: bytes | None
+    name: bytes | None = b"k"
+    said: Sequence[tuple[str, bytes]] = ()
+    at: int = 0
+
+    def partition(self) -> int:
+        return 0
+
+    def offset(self) -> int:
+        return self.at
+
+    def timestamp(self) -> tuple[int, int]:
+        return 2, NOW
+
+    def key(self) -> bytes | None:
+        return self.name
+
+    def value(self) -> bytes | None:
+        return self.data
+
+    def headers(self) -> Sequence[tuple[str, bytes]] | None:
+        return self.said or None
+
+
+def rows(topic: str, records: Iterable[Kept | bytes | dict[str, Any]]) -> bytes:
+    """The body of an insert, offsets counted on."""
+    encode = encoder(topic)
+    body = []
+    for record in records:
+        if isinstance(record, dict):
+            record = json.dumps(record).encode()  # noqa: PLW2901
+        if isinstance(record, bytes):
+            record = Kept(record, at=next(_offsets))  # noqa: PLW2901
+        body.append(encode(record) or b"")
+    return b"".join(body)
+
+
+def put(client: ClickHouse, topic: str, *records: Kept | bytes | dict[str, Any], token: str | None = None) -> None:
+    """Insert records into the table of `topic`, as the sink does."""
+    table = topic.replace("-", "_")
+    client.insert(sql.read(f"ingest/{table}.sql"), rows(topic, records), token=token or f"t{next(_offsets)}")
+
+
+def event(number: int = 1, **changes: Any) -> dict[str, Any]:
+    """A cart event, `number` minutes after noon."""
+    return {
+        "event_id": f"e{number}",
+        "type": "cart.item_added",
+        "shop_id": "main",
+        "cart_id": "c1",
+        "device_id": "d1",
+        "occurred_at": rfc3339(NOON + number * 60_000),
+        "currency": "EUR",
+        "items": [{"sku": "A1", "name": "Blue shirt", "quantity": 2, "price": "19.99"}],
+    } | changes
+
+
+def outcome(kind: str = "abandoned", revision: int = 1, number: int = 1, **changes: Any) -> dict[str, Any]:
+    """An outcome of the cart `c<number>`, left `number` hours after noon; abandonment `a<number>`."""
+    at = NOON + number * HOUR
+    facts = {
+        "outcome_id": f"o-{number}-{revision}-{kind}",
+        "type": f"cart.{kind}",
+        "shop_id": "main",
+        "cart_id": f"c{number}",
+        "revision": revision,
+        "episode": 1,
+        "abandonment_id": f"a{number}",
+        "occurred_at": rfc3339(at + revision * 60_000),
+    }
+    if kind == "abandoned":
+        facts |= {
+            "abandoned_at": rfc3339(at),
+            "last_activity": rfc3339(at - 2 * HOUR),
+            "created_at": rfc3339(at - 3 * HOUR),
+            "stage": "payment",
+            "currency": "EUR",
+            "value": "39.98",
+            "units": 2,
+            "items": [{"sku": "A1", "name": "Blue shirt", "quantity": 2, "price": "19.99"}],
+            "cart_url": f"https://shop.example/cart/c{number}",
+            "device_id": "d1",
+        }
+    return facts | changes
+
+
+def match(subscriber: str = "p-ana", number: int = 1, minute: int = 1, **changes: Any) -> dict[str, Any]:
+    """The abandonment of the cart `c<number>`, matched to `subscriber` some minutes after noon."""
+    inner = outcome(number=number)
+    return {
+        "record_id": f"r-{number}-{subscriber}-{minute}",
+        "type": "cart.abandoned",
+        "subscriber_id": subscriber,
+        "shop_id": "main",
+        "cart_id": f"c{number}",
+        "occurred_at": rfc3339(NOON + minute * 60_000),
+        "evidence": {"how": "login", "words": f"{subscriber} logged in", "device_id": "d1"},
+        "outcome": inner,
+        "email": f"{subscriber}@example.com",
+    } | changes
+
+
+def message(kind: str, minute: int = 1, plan: str = "plan1", number: int = 1, **changes: Any) -> dict[str, Any]:
+    """A step of a plan about the abandonment `a<number>`."""
+    return {
+        "message_id": f"{plan}-{kind}-{minute}",
+        "type": f"message.{kind}",
+        "plan_id": plan,
+        "shop_id": "main",
+        "subscriber_id": "p-ana",
+        "occurred_at": rfc3339(NOON + minute * 60_000),
+        "cart_id": f"c{number}",
+        "abandonment_id": f"a{number}",
+    } | changes
+
+
+def dead_letter(value: bytes, *, offset: int = 7, reason: str = "not JSON") -> Kept:
+    """A record of dead-letters as the stages write it."""
+    said = {"reason": reason, "topic": "cart-events", "partition": "3", "offset": str(offset), "stage": "carts"}
+    return Kept(value, said=[(k, v.encode()) for k, v in said.items()], at=next(_offsets))
+
+
+DEAD = DEAD_LETTERS.name

@@ -1,0 +1,143 @@
+"""The view `abandonments`: right under repeats and in any order of arrival."""
+
+import random
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from sinks.carts import CartRow
+from sinks.clickhouse import ClickHouse
+from tests.sinks.records import match, message, outcome, put
+
+pytestmark = pytest.mark.stack
+
+
+def row(client: ClickHouse, abandonment_id: str = "a1") -> CartRow:
+    [found] = client.query("SELECT * FROM abandonments WHERE abandonment_id = {a:String}", {"a": abandonment_id})
+    return CartRow(**found)
+
+
+def scatter(client: ClickHouse, seed: int, **topics: list[dict[str, Any]]) -> None:
+    """Every record twice, one insert each, in some order."""
+    shuffled = [(name.replace("_", "-"), x) for name, records in topics.items() for x in records * 2]
+    random.Random(seed).shuffle(shuffled)
+    for name, record in shuffled:
+        put(client, name, record)
+
+
+def test_abandoned_cart_is_open_and_nobody_s(client: ClickHouse) -> None:
+    put(client, "cart-outcomes", outcome())
+    found = row(client)
+    assert (found.state, found.email, found.subscriber_id, found.message_status) == ("open", "", "", "")
+    assert (found.value, found.units, found.stage) == (Decimal("39.98"), 2, "payment")
+    assert found.message_at is None
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_latest_outcome_by_revision_wins(client: ClickHouse, seed: int) -> None:
+    done = [
+        outcome(revision=1),
+        outcome("reactivated", 2),
+        outcome("completed", 3, order_id="77"),
+        outcome("recovered", 4, order_id="77"),
+        outcome(revision=1, number=2),
+        outcome("reactivated", 2, number=2),
+        outcome(revision=1, number=3),
+        outcome("withdrawn", 2, number=3, reason="late_order"),
+    ]
+    scatter(client, seed, cart_outcomes=done)
+    assert (row(client).state, row(client).order_id) == ("recovered", "77")
+    assert row(client, "a2").state == "reactivated"
+    assert row(client, "a3").state == "withdrawn"
+    assert len(client.query("SELECT 1 FROM abandonments")) == 3
+
+
+def test_later_word_on_the_same_abandonment_replaces_it(client: ClickHouse) -> None:
+    scatter(client, 1, cart_outcomes=[outcome(), outcome("withdrawn", 2), outcome(revision=3, value="5.00")])
+    assert (row(client).state, row(client).value) == ("open", Decimal(5))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_unmatched_takes_that_person_away(client: ClickHouse, seed: int) -> None:
+    matched = [match("p-ana", minute=1), match("p-ana", minute=5, type="cart.unmatched")]
+    scatter(client, seed, cart_outcomes=[outcome()], subscriber_carts=matched)
+    assert (row(client).subscriber_id, row(client).email, row(client).evidence_words) == ("", "", "")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_newest_person_wins_and_another_s_unmatch_does_not_touch_him(client: ClickHouse, seed: int) -> None:
+    matched = [
+        match("p-ana", minute=1),
+        match("p-bob", minute=3),
+        match("p-ana", minute=3, type="cart.unmatched", record_id="u"),
+    ]
+    scatter(client, seed, cart_outcomes=[outcome()], subscriber_carts=matched)
+    assert (row(client).subscriber_id, row(client).evidence_words) == ("p-bob", "p-bob logged in")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_forwarded_record_supersedes_the_alias(client: ClickHouse, seed: int) -> None:
+    matched = [match("42", email=""), match("p-ana", forwarded_from="42")]
+    scatter(client, seed, cart_outcomes=[outcome()], subscriber_carts=matched)
+    assert row(client).subscriber_id == "p-ana"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_unmatch_under_the_alias_takes_the_forwarded_one_away(client: ClickHouse, seed: int) -> None:
+    matched = [match("42"), match("p-ana", forwarded_from="42"), match("42", minute=9, type="cart.unmatched")]
+    scatter(client, seed, cart_outcomes=[outcome()], subscriber_carts=matched)
+    assert row(client).subscriber_id == ""
+
+
+def test_the_cart_s_own_address_wins_over_the_person_s(client: ClickHouse) -> None:
+    put(client, "cart-outcomes", outcome(email="typed@example.com", customer_id="7"))
+    put(client, "subscriber-carts", match(customer_id="8"))
+    assert (row(client).email, row(client).customer_id) == ("typed@example.com", "7")
+    put(client, "cart-outcomes", outcome(number=2))
+    put(client, "subscriber-carts", match(number=2, customer_id="8"))
+    assert (row(client, "a2").email, row(client, "a2").customer_id) == ("p-ana@example.com", "8")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_last_status_wins_and_an_end_is_not_undone_by_a_clock(client: ClickHouse, seed: int) -> None:
+    steps = [
+        message("planned", 1),
+        message("sending", 9),
+        message("sent", 8, to="ana@example.com", subject="S", text="T", html="H"),
+        message("opened", 20),
+        message("clicked", 22),
+        message("clicked", 21),
+    ]
+    scatter(client, seed, cart_outcomes=[outcome()], messages=steps)
+    assert (row(client).message_status, row(client).plan_id) == ("sent", "plan1")
+    [mail] = client.query("SELECT * FROM sent_messages")
+    assert (mail["status"], mail["to"], mail["subject"], mail["text"], mail["html"]) == (
+        "sent", "ana@example.com", "S", "T", "H",
+    )  # fmt: skip
+    assert mail["clicked_at"].minute == 21
+    assert mail["bounced_at"] is None
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_newest_plan_speaks_for_the_abandonment(client: ClickHouse, seed: int) -> None:
+    steps = [
+        message("planned", 1),
+        message("suppressed", 5, reason="quiet_hours", words="It was night."),
+        message("planned", 30, plan="plan0"),
+        message("failed", 40, plan="plan0", reason="550", words="Refused."),
+    ]
+    scatter(client, seed, cart_outcomes=[outcome()], messages=steps)
+    found = row(client)
+    assert (found.message_status, found.message_reason, found.message_words) == ("failed", "550", "Refused.")
+    assert found.plan_id == "plan0"
+
+
+def test_filters_reach_the_tables(client: ClickHouse) -> None:
+    for number in range(1, 4):
+        put(client, "cart-outcomes", outcome(number=number, shop_id=f"shop{number}"))
+    statement = """EXPLAIN indexes = 1 SELECT * FROM abandonments
+        WHERE shop_id = 'shop1' AND cart_id = 'c1' AND abandoned_at > '2026-01-01 00:00:00'"""
+    plan = "\n".join(x["explain"] for x in client.query(statement))
+    assert plan.count("shop_id in ['shop1', 'shop1']") == 4, plan
+    assert "abandoned_at in " in plan, plan

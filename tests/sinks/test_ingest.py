@@ -1,0 +1,140 @@
+"""Records into tables: each id once, and no record stops an insert."""
+
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+import sql
+from cartwake.clock import to_datetime
+from cartwake.topics import ALL, WATERMARK
+from sinks.clickhouse import ClickHouse
+from sinks.rowbinary import encoder, string
+from tests.sinks.records import DEAD, NOW, Kept, dead_letter, event, match, message, outcome, put, rows
+
+pytestmark = pytest.mark.stack
+
+
+def raw(**fields: Any) -> bytes:
+    return json.dumps(event() | fields).encode()
+
+
+def only(client: ClickHouse, table: str) -> dict[str, Any]:
+    [found] = client.query(f"SELECT * FROM {table}")  # noqa: S608
+    return found
+
+
+def test_event_becomes_columns_and_keeps_what_has_none(client: ClickHouse) -> None:
+    put(client, "cart-events", raw(total=5, colour="blue", occurred_at=1_795_435_200_120))
+    found = only(client, "cart_events")
+    assert found["occurred_at"] == datetime(2026, 11, 23, 12, 0, 0, 120_000, tzinfo=UTC)
+    assert found["received_at"] == to_datetime(NOW)
+    assert found["total"] == Decimal(5)
+    assert found["items"][0]["price"] == Decimal("19.99")
+    assert found["items"][0]["quantity"] == 2
+    assert json.loads(found["raw"])["colour"] == "blue"
+
+
+def test_repeated_insert_is_dropped_by_its_token(client: ClickHouse) -> None:
+    statement, body = sql.read("ingest/cart_events.sql"), rows("cart-events", [event(1), event(2)])
+    for _ in range(3):
+        client.insert(statement, body, token="one")
+    assert client.command(f"SELECT count() FROM {client.database}.cart_events_log") == 2
+    client.insert(statement, body, token="another")
+    assert client.command(f"SELECT count() FROM {client.database}.cart_events_log") == 4
+
+
+def test_id_is_shown_once_and_the_first_one_stays(client: ClickHouse) -> None:
+    first, second = Kept(raw(step="first"), at=5), Kept(raw(step="second", occurred_at=0), at=6)
+    put(client, "cart-events", second)
+    put(client, "cart-events", first)
+    put(client, "cart-events", second)
+    assert only(client, "cart_events")["step"] == "first"
+
+
+HOSTILE: list[bytes] = [
+    raw(event_id="nul", session_id="a\0b"),
+    raw(event_id="2^63", occurred_at=2**63, total=2**63),
+    raw(event_id="2^64", occurred_at=2**64, total=2**70, items=[{"sku": "A", "quantity": 2**64, "price": 2**80}]),
+    raw(event_id="types", shop_id=[1], cart_id={"a": 1}, items={"sku": 1}, occurred_at=[], total={}, email=5),
+    raw(event_id="items", items=[None, 5, "x", [], {"sku": None, "quantity": "2", "price": True}]),
+    raw(event_id="many", items=[{"sku": f"s{i}"} for i in range(10_000)]),
+    raw(event_id="10000", occurred_at="10000-01-01T00:00:00Z"),
+    raw(event_id="9999", occurred_at="9999-12-31T23:59:59Z"),
+    raw(event_id="before", occurred_at=-1),
+    raw(event_id="text", occurred_at="yesterday", total="NaN"),
+    raw(event_id="unknown").replace(b'"d1"', b'"d1", "x": 1e400, "y": [-' + b"9" * 400 + b"]"),
+    raw(event_id="bytes").replace(b'"d1"', b'"d1", "x": "\xff\xfe"'),
+    raw(event_id="deep").replace(b'"d1"', b'"d1", "x": ' + b"[" * 900 + b"]" * 900),
+    raw(event_id="e" * 100_000),
+]
+NO_EVENTS: list[bytes] = [
+    b"{", b"[]", b"null", b"5", b'"x"', b"\0", b"\xff", b'["e1", "cart.updated"]', b'{"type": "cart.updated"}',
+    b'{"event_id": "e1"}', b'{"event_id": "e1", "type": NaN}', raw()[:-1], b"\xef\xbb\xbf" + raw(), raw() + b"x",
+    raw().replace(b'"d1"', b'"\\ud800"'), raw().replace(b'"d1"', b"[" * 10_000 + b"]" * 10_000),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("topic", [x.name for x in ALL if x.name != DEAD])
+def test_no_record_stops_an_insert(client: ClickHouse, topic: str) -> None:
+    hostile = [x.replace(b'"event_id"', b'"outcome_id"') for x in HOSTILE]
+    put(client, topic, *HOSTILE, *NO_EVENTS, *hostile, json.dumps(event(99)).encode())
+
+
+def test_hostile_records_are_kept_and_wrong_fields_become_empty(client: ClickHouse) -> None:
+    put(client, "cart-events", *HOSTILE, *NO_EVENTS)
+    found = {x["event_id"]: x for x in client.query("SELECT *, length(items) AS n FROM cart_events")}
+    assert set(found) == {json.loads(x.decode(errors="replace"))["event_id"] for x in HOSTILE}
+    assert found["types"]["shop_id"] == "main" or found["types"]["shop_id"] == "[1]"
+    assert found["types"]["items"] == []
+    assert found["types"]["total"] is None
+    assert found["nul"]["session_id"] == "a\0b"
+    assert found["many"]["n"] == 10_000
+    for name in ("2^63", "2^64", "types", "10000", "9999", "before", "text"):
+        assert found[name]["occurred_at"] == to_datetime(NOW), name
+    assert found["text"]["total"] is None
+
+
+def test_watermarks_and_empty_values_are_no_rows() -> None:
+    encode = encoder("cart-events")
+    assert encode(Kept(b"{}", said=[(WATERMARK, b"1")])) is None
+    assert encode(Kept(None)) is None
+    assert encode(Kept(b"")) is None
+    assert encode(Kept(b"{}", said=[("other", b"1")])) is not None
+
+
+def test_strings_have_their_length_before_them() -> None:
+    for size, head in ((0, b"\0"), (127, b"\x7f"), (128, b"\x80\x01"), (16_384, b"\x80\x80\x01")):
+        assert string(b"x" * size) == head + b"x" * size
+
+
+def test_dead_letter_keeps_its_bytes_and_where_it_came_from(client: ClickHouse) -> None:
+    value = bytes(range(256))
+    put(client, DEAD, dead_letter(value), dead_letter(value), Kept(None, name=None, at=4))
+    found = client.query(
+        "SELECT topic, source_partition, source_offset, stage, reason, hex(value) AS value FROM dead_letters ORDER BY topic"
+    )
+    assert [tuple(x.values()) for x in found] == [
+        ("", 0, 4, "", "", ""),
+        ("cart-events", 3, 7, "carts", "not JSON", value.hex().upper()),
+    ]
+
+
+def test_newest_setting_counts_and_a_deletion_stays(client: ClickHouse) -> None:
+    put(client, "settings", Kept(b'{"shop_id":"main","name":"idle","value":60}', b"main/idle", at=1))
+    put(client, "settings", Kept(b'{"shop_id":"main","name":"idle","value":{"m":90}}', b"main/idle", at=2))
+    put(client, "settings", Kept(None, b"main/a/b", at=3))
+    found = {x["name"]: (x["shop_id"], x["value"], x["deleted"]) for x in client.query("SELECT * FROM settings")}
+    assert found == {"idle": ("main", '{"m":90}', False), "a/b": ("main", "", True)}
+
+
+def test_every_stage_record_fills_its_table(client: ClickHouse) -> None:
+    put(client, "cart-outcomes", outcome())
+    put(client, "subscriber-carts", match())
+    put(client, "messages", message("sent", to="ana@example.com", subject="Hi", text="…", html="<p>"))
+    assert only(client, "cart_outcomes")["value"] == Decimal("39.98")
+    assert only(client, "subscriber_carts")["abandonment_id"] == "a1"
+    assert only(client, "subscriber_carts")["evidence_words"] == "p-ana logged in"
+    assert only(client, "messages")["to"] == "ana@example.com"
