@@ -14,11 +14,22 @@ from cartwake import topics
 from cartwake.clock import to_datetime
 from cartwake.model import SubscriberCart, SubscriberEvent, derived_id, encode, person_id
 from reminders.messages import plan_id_for, say
-from reminders.person import MOST_ITEMS, Alias, Held, Key, Out, Person, Plan
+from reminders.person import MOST_ITEMS, Alias, Held, Key, Out, Person, Plan, Stop
 
 HOLD_MS: Final = timedelta(days=7) // timedelta(milliseconds=1)
 MOST_HELD_CARTS: Final = 50
 MOST_OTHERS: Final = 10
+_RETURNED: Final = Stop("message.suppressed", "returned", "The shopper came back to the cart.")
+_BOUGHT: Final = Stop("message.recovered", "bought", "Bought before a reminder was sent.")
+_WITHDRAWN: Final = Stop("message.suppressed", "withdrawn", "Late events showed that the cart had not been left.")
+_UNMATCHED: Final = Stop("message.suppressed", "unmatched", "The cart turned out not to be this subscriber's.")
+_BECAME: Final = {
+    "cart.reactivated": _RETURNED,
+    "cart.abandoned": _RETURNED,
+    "cart.withdrawn": _WITHDRAWN,
+    "cart.completed": _BOUGHT,
+    "cart.recovered": _BOUGHT,
+}
 _NO_MAILBOX: Final = "No e-mail address became known for this subscriber"
 
 
@@ -38,7 +49,7 @@ def hear(alias: Alias, key: Key, record: SubscriberCart | SubscriberEvent, *, no
 def give_up(alias: Alias, key: Key, *, now: int) -> Alias:
     """The alias without the carts it has held for 7 days; each one's plan ends as `no_address`."""
     for held in [h for h in alias.held if h.cart_id is not None and now >= h.held_at + HOLD_MS]:
-        alias = _drop(alias, key, held, "no_address", f"{_NO_MAILBOX} within 7 days.", now=now)
+        alias = _drop(alias, key, held, _stop(alias, held, f"{_NO_MAILBOX} within 7 days."), now=now)
     return alias
 
 
@@ -124,14 +135,21 @@ def _hold(alias: Alias, key: Key, record: SubscriberCart | SubscriberEvent, *, n
         kept = tuple(h for h in alias.held if h.kind != record.type)
         held = Held(topics.SUBSCRIBER_EVENTS.name, record.type, None, None, now, encode(record))
         return replace(alias, held=(*kept, held))
+    if record.type == "cart.unmatched":
+        for held in [h for h in alias.held if h.cart_id == record.cart_id]:
+            alias = _drop(alias, key, held, _UNMATCHED, now=now)
+        return alias
     outcome = replace(record.outcome, items=record.outcome.items[:MOST_ITEMS])
     value = encode(replace(record, outcome=outcome))
+    if any(held.value == value for held in alias.held):
+        return alias
     abandonment = outcome.abandonment_id if record.type == "cart.abandoned" else None
     held = Held(topics.SUBSCRIBER_CARTS.name, record.type, record.cart_id, abandonment, now, value)
     alias = replace(alias, held=(*alias.held, held))
     carts = [h for h in alias.held if h.cart_id is not None]
     if len(carts) > MOST_HELD_CARTS:
-        alias = _drop(alias, key, carts[0], "no_address", f"{_NO_MAILBOX}, and newer carts came.", now=now)
+        stop = _stop(alias, carts[0], f"{_NO_MAILBOX}, and newer carts came.")
+        alias = _drop(alias, key, carts[0], stop, now=now)
     return alias
 
 
@@ -146,19 +164,26 @@ def _decode(held: Held) -> SubscriberCart | SubscriberEvent:
 
 
 # -- ends ------------------------------------------------------------------------------------------------------------
-def _drop(alias: Alias, key: Key, held: Held, reason: str, words: str, *, now: int) -> Alias:
+def _stop(alias: Alias, held: Held, words: str) -> Stop:
+    """How a held abandonment ends: by what became of the cart later, if anything did."""
+    after = alias.held[alias.held.index(held) + 1 :]
+    ends = (_BECAME[h.kind] for h in after if h.cart_id == held.cart_id and h.kind in _BECAME)
+    return next(ends, Stop("message.suppressed", "no_address", words))
+
+
+def _drop(alias: Alias, key: Key, held: Held, stop: Stop, *, now: int) -> Alias:
     alias = replace(alias, held=tuple(h for h in alias.held if h is not held))
     if held.abandonment_id is None:
         return alias
     plan = _never(plan_id_for(held.abandonment_id, key[1]), held.cart_id or "", held.abandonment_id, now)
-    return replace(alias, outbox=(*alias.outbox, *_both(key, plan, reason, words, now)))
+    return replace(alias, outbox=(*alias.outbox, *_both(key, plan, stop, now)))
 
 
 def _refuse(alias: Alias, key: Key, event: SubscriberEvent, *, now: int) -> Alias:
     plan = _never(derived_id("request", event.event_id), event.cart_id or "", None, now)
     plan = replace(plan, request_id=event.request_id or event.event_id, requested_by=event.requested_by or "shop")
-    words = "No e-mail address of this subscriber is known."
-    return replace(alias, outbox=(*alias.outbox, *_both(key, plan, "no_address", words, now)))
+    stop = Stop("message.suppressed", "no_address", "No e-mail address of this subscriber is known.")
+    return replace(alias, outbox=(*alias.outbox, *_both(key, plan, stop, now)))
 
 
 def _erase(alias: Alias, key: Key, event: SubscriberEvent, *, now: int) -> Alias:
@@ -166,7 +191,8 @@ def _erase(alias: Alias, key: Key, event: SubscriberEvent, *, now: int) -> Alias
     if alias.email is not None:
         alias = _send_on(alias, key, event, alias.email)
     for held in [h for h in alias.held if h.cart_id is not None]:
-        alias = _drop(alias, key, held, "erased", "The person's data was erased on request.", now=now)
+        stop = Stop("message.suppressed", "erased", "The person's data was erased on request.")
+        alias = _drop(alias, key, held, stop, now=now)
     return Alias(seen=alias.seen, outbox=alias.outbox)
 
 
@@ -177,9 +203,9 @@ def _never(plan_id: str, cart_id: str, abandonment_id: str | None, now: int) -> 
     )  # fmt: skip
 
 
-def _both(key: Key, plan: Plan, reason: str, words: str, now: int) -> tuple[Out, Out]:
+def _both(key: Key, plan: Plan, stop: Stop, now: int) -> tuple[Out, Out]:
     nobody = Person()
     return (
         say(nobody, key, plan, "message.planned", now=now),
-        say(nobody, key, plan, "message.suppressed", now=now, reason=reason, words=words),
+        say(nobody, key, plan, stop.type, now=now, reason=stop.reason, words=stop.words),
     )

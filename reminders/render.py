@@ -35,6 +35,9 @@ LINK_AGE_MS: Final = timedelta(days=90) // timedelta(milliseconds=1)
 STAGES: Final = frozenset({"cart", "contact", "address", "shipping", "payment", "review"})
 DEFAULT_LANGUAGE: Final = "en"
 
+#: The inliner writes attributes anew and leaves these as they are, which is right and which some filters misread.
+_NO_TAGS: Final = str.maketrans("<>", "  ")
+
 _INLINER: Final = css_inline.CSSInliner(keep_style_tags=True, keep_at_rules=True, load_remote_stylesheets=False)
 
 
@@ -142,8 +145,10 @@ def money(value: Decimal | str | None, currency: str | None, locale: Locale) -> 
 
 def _shown(item: Item, currency: str | None, locale: Locale) -> dict[str, Any]:
     quantity = item.quantity or 1
+    name = line(item.name, 120) or line(item.sku, 60)
     return {
-        "name": line(item.name, 120) or line(item.sku, 60),
+        "name": name,
+        "alt": name.translate(_NO_TAGS),
         "quantity": quantity,
         "count": format_decimal(quantity, locale=locale),
         "price": money(item.price, currency, locale),

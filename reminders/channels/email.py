@@ -21,6 +21,8 @@ from reminders.outcomes import Failed, Sent, Uncertain
 _ENHANCED: Final = re.compile(r"\b5\.(\d{1,3})\.(\d{1,3})\b")
 _DOT: Final = re.compile(rb"(?m)^\.")
 _NO_MAILBOX: Final = frozenset({550, 551, 553})
+#: Wrong order, log-in missing or wrong: to be put right in the settings; the mails wait for it.
+_OUR_FAULT: Final = frozenset({500, 502, 503, 530, 534, 535, 538})
 _IDLE: Final = 20.0  # seconds a connection may rest; relays close them after some minutes
 _ANSWERED: Final = 300.0  # seconds to wait after the final dot; RFC 5321 asks for patience here
 
@@ -78,12 +80,11 @@ class EmailChannel:
             ("content", b"DATA"),
         ):
             code, words = await self._command(client, command)
-            if 500 <= code < 600:
+            if 500 <= code < 600 and code not in _OUR_FAULT:
                 await self._reset(client)
                 return _refused(step, code, words)
             if code not in (250, 251, 252, 354):
-                if code == 421:
-                    client.close()
+                client.close()
                 raise MailUnavailable(f"the mail server answered {code} {words}")
         return await self._hand_over(client, mail)
 
@@ -131,9 +132,12 @@ class EmailChannel:
             start_tls=relay.tls == "starttls",
             tls_context=ssl.create_default_context() if relay.tls != "none" else None,
             timeout=self._timeout,
+            local_hostname="localhost" if relay.tls == "none" else None,  # else asked of DNS
         )
         try:
             await client.connect()
+            if client.last_ehlo_response is None:
+                await client.ehlo()
         except (aiosmtplib.SMTPException, OSError, ValueError) as exc:
             client.close()
             raise MailUnavailable(f"the mail server {relay.host}:{relay.port} can't be used: {exc}") from exc

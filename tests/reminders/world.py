@@ -40,7 +40,7 @@ ANA = "ana@example.com"
 LINKS = Links("https://t.shop.example.com", "secret of the tests")
 
 
-# -- builders --------------------------------------------------------------------------------------------------------
+# -- builders ------------------------------------------------------------------------------------------------
 def outcome(**changes: Any) -> CartOutcome:
     kind = changes.get("type", "cart.abandoned")
     values: dict[str, Any] = {
@@ -96,7 +96,7 @@ def event(kind: str, at: int = T0, *, email: str | None = ANA, **changes: Any) -
     return SubscriberEvent(**(values | changes))
 
 
-# -- the runtime -----------------------------------------------------------------------------------------------------
+# -- the runtime ---------------------------------------------------------------------------------------------
 @dataclass
 class FakeRecord:
     topic: str
