@@ -22,7 +22,7 @@ def raw(**fields: Any) -> bytes:
 
 
 def only(client: ClickHouse, table: str) -> dict[str, Any]:
-    [found] = client.query(f"SELECT * FROM {table}")  # noqa: S608
+    [found] = client.query(f"SELECT * FROM {table}")
     return found
 
 
@@ -87,7 +87,6 @@ def test_hostile_records_are_kept_and_wrong_fields_become_empty(client: ClickHou
     put(client, "cart-events", *HOSTILE, *NO_EVENTS)
     found = {x["event_id"]: x for x in client.query("SELECT *, length(items) AS n FROM cart_events")}
     assert set(found) == {json.loads(x.decode(errors="replace"))["event_id"] for x in HOSTILE}
-    assert found["types"]["shop_id"] == "main" or found["types"]["shop_id"] == "[1]"
     assert found["types"]["items"] == []
     assert found["types"]["total"] is None
     assert found["nul"]["session_id"] == "a\0b"
@@ -114,7 +113,7 @@ def test_dead_letter_keeps_its_bytes_and_where_it_came_from(client: ClickHouse) 
     value = bytes(range(256))
     put(client, DEAD, dead_letter(value), dead_letter(value), Kept(None, name=None, at=4))
     found = client.query(
-        "SELECT topic, source_partition, source_offset, stage, reason, hex(value) AS value FROM dead_letters ORDER BY topic"
+        "SELECT topic, source_partition, source_offset, stage, reason, hex(value) FROM dead_letters ORDER BY topic"
     )
     assert [tuple(x.values()) for x in found] == [
         ("", 0, 4, "", "", ""),
