@@ -1,0 +1,1 @@
+"""The demo: one day of one shop in event time (`story`), told by the real pipeline (`show`)."""
