@@ -149,7 +149,7 @@ def notice_of(status: str | None, why: str, *, reload: str) -> Notice:
     """The outcome of a request in words; a refusal is an error."""
     if status is None or status in _PENDING:
         return Notice("busy", "Still working", "The reminder was asked for; its outcome is not here yet.", reload)
-    told = why or words.MESSAGE_MEANINGS.get(status, status)
+    told = words.explained(status, why)
     if status in ("sent", "opened", "clicked"):
         return Notice("good", "Reminder sent", told)
     if status == "uncertain":

@@ -38,6 +38,7 @@ class Pages:
             "picture": lambda url: picture(url, allowed),
             "link": link,
             "plural": plural,
+            "sentence": lambda text: text[:1].upper() + text[1:],
             "last_word": lambda kind: kind.rpartition(".")[2],
         }
         self._env.globals |= {"words": words, **facts}

@@ -76,6 +76,18 @@ TONES: Final = {
 }
 
 
+#: Where the words of a message are what the mail server answered, not ours.
+_ANSWERED: Final = frozenset({"sent", "failed", "uncertain"})
+
+
+def explained(status: str, said: str) -> str:
+    """What became of a message, for staff; `said` are the words it came with."""
+    meaning = of(MESSAGE_MEANINGS, status)
+    if said and status in _ANSWERED:
+        return f"{meaning} The answer was: {said}"
+    return said or meaning
+
+
 def of(names: dict[str, str], key: str | None) -> str:
     """The word for `key`; a key without one is shown as it is."""
     return names.get(key or "", key or "–")

@@ -166,13 +166,13 @@ def result(opened: Open, *outcome: str, patience: float = 0.5) -> Node:
 
 
 def test_a_reminder_that_was_sent_is_said(opened: Open) -> None:
-    box = result(opened, "sent", "Sent to ana@example.com.")
+    box = result(opened, "sent", "250 queued as 7F3")
 
     assert (box.get("class"), box.get("role")) == ("notice good", "status")
-    assert words(box) == "Reminder sent Sent to ana@example.com."
+    assert words(box) == "Reminder sent The mail server took the reminder. The answer was: 250 queued as 7F3"
 
 
-@pytest.mark.parametrize("status", ["suppressed", "failed", "expired", "recovered"])
+@pytest.mark.parametrize("status", ["suppressed", "expired", "recovered"])
 def test_a_refusal_is_an_error_with_its_words(opened: Open, status: str) -> None:
     box = result(opened, status, "ana@example.com was already written to today; one mail per person and day.")
 
@@ -180,6 +180,15 @@ def test_a_refusal_is_an_error_with_its_words(opened: Open, status: str) -> None
     assert words(box) == (
         "No reminder was sent ana@example.com was already written to today; one mail per person and day."
     )
+
+
+@pytest.mark.parametrize(("status", "title"), [("failed", "No reminder was sent"), ("uncertain", "Perhaps sent")])
+def test_what_the_mail_server_answered_is_quoted(opened: Open, status: str, title: str) -> None:
+    box = result(opened, status, "550 no such user")
+
+    assert box.get("class") == "notice bad"
+    assert words(box).startswith(title)
+    assert words(box).endswith("The answer was: 550 no such user")
 
 
 @pytest.mark.parametrize("outcome", [(), ("planned", ""), ("sending", "")])
