@@ -38,7 +38,7 @@ class Pages:
             "picture": lambda url: picture(url, allowed),
             "link": link,
             "plural": plural,
-            "sentence": lambda text: text[:1].upper() + text[1:],
+            "sentence": sentence,
             "last_word": lambda kind: kind.rpartition(".")[2],
         }
         self._env.globals |= {"words": words, **facts}
@@ -121,3 +121,9 @@ def link(url: str | None) -> str | None:
 def plural(number: int, one: str, many: str) -> str:
     """`1 item`, `1,204 items`."""
     return f"{number:,} {one if number == 1 else many}"
+
+
+def sentence(text: str) -> str:
+    """The text with a capital at its beginning, unless it begins with an address or an id."""
+    first, _, _ = text.partition(" ")
+    return text[:1].upper() + text[1:] if first.isalpha() else text

@@ -71,6 +71,12 @@ def test_the_person_is_shown_with_the_evidence(opened: Open) -> None:
     assert "Why we think so ana@example.com logged in on this device on 2026-11-20." in told
 
 
+def test_evidence_reads_as_a_sentence(opened: Open) -> None:
+    cart = row(1, evidence_words="the e-mail address was typed in this cart's checkout")
+
+    assert "The e-mail address was typed" in words(opened(MemoryCarts([cart])).page(FIRST))
+
+
 def test_the_timeline_is_newest_first_in_words(opened: Open) -> None:
     timeline = [happened("cart.item_added"), happened("message.sent", "Reminder sent")]
 
