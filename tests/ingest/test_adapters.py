@@ -113,6 +113,7 @@ def test_windows_line_ends_and_a_byte_order_mark_do_no_harm() -> None:
         (ROW.replace("10-01", "13-01"), "event_time"),
         (ROW.replace("2.62", ""), "price: '' is no number"),
         (ROW.replace("2.62", "-2.62"), "negative"),
+        (ROW.replace("2.62", "-2.62").replace(",cart,", ",view,"), "negative"),
         (ROW.replace("2.62", "NaN"), "price"),
         (ROW.replace("2.62", "1_0"), "price"),
         (ROW.replace("2.62", "9" * 20), "out of range"),
