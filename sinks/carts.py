@@ -105,7 +105,7 @@ def lines(items: str) -> tuple[CartLine, ...]:
     """The lines of a cart, of the JSON array in `CartRow.items`; what is no line is left out."""
     try:
         found = msgspec.json.decode(items or "[]")
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ()
     return tuple(_line(x) for x in found if isinstance(x, dict)) if isinstance(found, list) else ()
 

@@ -70,7 +70,7 @@ def run(client: ClickHouse, name: str, *, from_: date, to: date, shop: str = "")
     if from_ < _FIRST or to > _LAST:
         raise ConfigurationError(f"--from and --to are days from {_FIRST} to {_LAST}. Example: --from 2026-11-01")
     columns, rows = client.table(definition.text, {"from": from_, "to": to, "shop": shop})
-    return Report(definition, tuple(columns), tuple(rows))
+    return Report(definition, tuple(columns) or tuple(definition.columns), tuple(rows))
 
 
 def define(name: str, text: str) -> Definition:

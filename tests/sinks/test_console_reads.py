@@ -1,0 +1,141 @@
+"""What the console reads: pages without gaps, one cart in full, counts."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+
+from cartwake.clock import to_datetime
+from cartwake.errors import Rejected
+from sinks.carts import Carts, cursor_of, lines, read_cursor
+from sinks.clickhouse import ClickHouse
+from sinks.timeline import products, words
+from tests.sinks.records import NOON, event, match, message, outcome, put
+
+
+@pytest.fixture
+def carts(client: ClickHouse) -> Carts:
+    return Carts(client)
+
+
+@pytest.mark.stack
+@pytest.mark.parametrize("sort", ["newest", "oldest"])
+def test_pages_show_each_abandonment_once_also_those_of_one_instant(
+    client: ClickHouse, carts: Carts, sort: str
+) -> None:
+    at = outcome()["abandoned_at"]
+    put(client, "cart-outcomes", *(outcome(number=x) for x in range(1, 8)))
+    put(client, "cart-outcomes", *(outcome(number=x, abandoned_at=at) for x in range(8, 15)))
+    seen: list[str] = []
+    cursor = None
+    while True:
+        page = carts.page(sort=sort, cursor=cursor, limit=4)  # type: ignore[arg-type]
+        seen += [x.abandonment_id for x in page.rows]
+        if (cursor := page.next) is None:
+            break
+        assert len(page.rows) == 4
+    everything = carts.page(sort=sort, limit=100).rows  # type: ignore[arg-type]
+    assert seen == [x.abandonment_id for x in everything]
+    assert len(set(seen)) == 14
+    keys = [(x.abandoned_at, x.abandonment_id) for x in everything]
+    assert keys == sorted(keys, reverse=sort == "newest")
+
+
+@pytest.mark.stack
+def test_filters_and_search(client: ClickHouse, carts: Carts) -> None:
+    put(client, "cart-outcomes", outcome(), outcome(number=2, shop_id="other", stage="cart"))
+    put(client, "cart-outcomes", outcome(number=3, items=[{"sku": "B2", "name": 'Grüner "Hut"'}]))
+    put(client, "cart-outcomes", outcome("recovered", 2, number=3, order_id="order-77"))
+    put(client, "subscriber-carts", match())
+
+    def found(**asked: str) -> list[str]:
+        return [x.abandonment_id for x in carts.page(**asked).rows]  # type: ignore[arg-type]
+
+    assert found() == ["a3", "a2", "a1"]
+    assert found(shop="other") == ["a2"]
+    assert found(state="recovered") == ["a3"]
+    assert found(stage="cart") == ["a2"]
+    assert found(search="P-ANA@") == ["a1"]
+    assert found(search='GRÜNER "') == ["a3"]
+    assert found(search="b2") == []
+    assert found(search="order-7") == ["a3"]
+    assert found(search="C2") == ["a2"]
+    assert found(search="quantity") == []
+    assert found(search="'; DROP TABLE x; --") == []
+    assert found(shop="other", state="recovered") == []
+
+
+@pytest.mark.stack
+def test_detail_tells_what_happened_in_order(client: ClickHouse, carts: Carts) -> None:
+    assert carts.detail("a1") is None
+    put(client, "cart-events", event(1, occurred_at=NOON - 1000), event(2, type="cart.viewed"), event(3, cart_id="c2"))
+    put(client, "device-events", {**event(9), "type": "device.identified", "email": "ana@example.com", "how": "login"})
+    put(client, "cart-outcomes", outcome())
+    put(client, "subscriber-carts", match(minute=70))
+    put(client, "messages", message("planned", 71), message("sent", 72, to="ana@example.com", html="<b>hi</b>"))
+    put(client, "messages", message("sent", 73, plan="other", number=2))
+    detail = carts.detail("a1")
+    assert detail is not None
+    assert [(x.type, x.words) for x in detail.timeline] == [
+        ("cart.item_added", "Added 2 × Blue shirt"),
+        ("cart.viewed", "Looked at the cart"),
+        ("device.identified", "The device was seen with ana@example.com (login)"),
+        ("cart.abandoned", "Left the cart"),
+        ("cart.abandoned", "Matched to p-ana@example.com (p-ana logged in)"),
+        ("message.planned", "Reminder planned"),
+        ("message.sent", "Reminder sent"),
+    ]
+    assert [(x.plan_id, x.status, x.html) for x in detail.mails] == [("plan1", "sent", "<b>hi</b>")]
+    assert [(x.name, x.quantity, x.price) for x in detail.lines] == [("Blue shirt", 2, Decimal("19.99"))]
+    assert detail.row.subscriber_id == "p-ana"
+
+
+@pytest.mark.stack
+def test_counts_by_shop_state_and_currency(client: ClickHouse, carts: Carts) -> None:
+    put(client, "cart-outcomes", outcome(), outcome(number=2), outcome(number=3, currency="USD"))
+    put(client, "cart-outcomes", outcome(number=4, shop_id="other"), outcome("recovered", 2, number=2))
+    put(client, "subscriber-carts", match())
+    found = {(x.shop_id, x.state, x.currency): (x.carts, x.value, x.identified) for x in carts.counts()}
+    assert found == {
+        ("main", "open", "EUR"): (1, Decimal("39.98"), 1),
+        ("main", "recovered", "EUR"): (1, Decimal("39.98"), 0),
+        ("main", "open", "USD"): (1, Decimal("39.98"), 0),
+        ("other", "open", "EUR"): (1, Decimal("39.98"), 0),
+    }
+    assert {x.shop_id for x in carts.counts("other")} == {"other"}
+
+
+@pytest.mark.stack
+def test_request_is_answered_by_its_last_step(client: ClickHouse, carts: Carts) -> None:
+    assert carts.request_result("q") is None
+    put(client, "messages", message("planned", 1, request_id="q"))
+    assert carts.request_result("q") == ("planned", "")
+    put(client, "messages", message("suppressed", 1, request_id="q", words="Once a day is enough."))
+    assert carts.request_result("q") == ("suppressed", "Once a day is enough.")
+
+
+def test_cursor_is_read_back_and_strange_ones_are_refused() -> None:
+    at = datetime(2026, 11, 23, 12, 0, 0, 120_000, tzinfo=UTC)
+    assert to_datetime(read_cursor(cursor_of(at, "a/b"))[0]) == at
+    assert read_cursor(cursor_of(at, "a/b"))[1] == "a/b"
+    for strange in ("x", "é", "MTIz", cursor_of(at, ""), "=" * 9, "OTk5OTk5OTk5OTk5OTk5OTk5OTk5OTk5L2E"):
+        with pytest.raises(Rejected):
+            read_cursor(strange)
+
+
+def test_lines_and_words_survive_anything() -> None:
+    for strange in (
+        "",
+        "{",
+        "null",
+        "5",
+        '{"a":1}',
+        '[1,"x",null,{}]',
+        '[{"price":"x","quantity":"y","name":5}]',
+        "[" * 5_000,
+    ):
+        assert isinstance(lines(strange), tuple)
+        for source in ("cart-events", "device-events", "cart-outcomes", "subscriber-carts", "messages", "?"):
+            for kind in ("cart.updated", "order.placed", "device.identified", "cart.unmatched", "message.sent", "?"):
+                assert words(source, kind, strange)
+    assert products([{"sku": str(x)} for x in range(6)]) == "0, 1, 2, 3 and 2 more"
