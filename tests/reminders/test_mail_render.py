@@ -203,7 +203,8 @@ def test_only_addresses_of_the_web_are_linked_or_shown(url: str) -> None:
 @pytest.mark.parametrize(
     ("text", "name"),
     [("Ana", "Ana"), ("Ana María", "Ana María"), ("O’Neill", "O’Neill"), ("J. R. Smith", "J. R. Smith"),
-     ("李雷", "李雷"), ("Ana http://evil.test", None), ("Ana, you won 100 €", None), ("", None), (None, None), ("x" * 60, None)],
+     ("李雷", "李雷"),
+     ("Ana http://evil.test", None), ("Ana, you won 100 €", None), ("", None), (None, None), ("x" * 60, None)],
 )  # fmt: skip
 def test_a_greeting_uses_names_and_nothing_else(text: str | None, name: str | None) -> None:
     assert first_name(text) == name
