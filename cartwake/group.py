@@ -1,9 +1,12 @@
 """Every role and embedded part of one machine, as processes under one supervisor."""
 
 import sys
+import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
 from cartwake.settings import Settings
 from local import stack
@@ -19,6 +22,19 @@ def group_of(
     running = stack.addressed(settings)
     parts = stack.parts(settings) + [role_part(role, running) for role in roles]
     return Supervisor(parts, settings.data_dir, say), running
+
+
+@contextmanager
+def kept(parts: Sequence[Part], data_dir: Path, say: Callable[[str], None] | None = None) -> Iterator[None]:
+    """Keep `parts` running, starting again what fails, while the caller does something else."""
+    with Supervisor(parts, data_dir, say) as supervisor:
+        watch = threading.Thread(target=supervisor.wait, name="supervisor", daemon=True)
+        watch.start()
+        try:
+            yield
+        finally:
+            supervisor.ask_to_stop()
+            watch.join()
 
 
 def role_part(role: str, settings: Settings) -> Part:

@@ -35,6 +35,7 @@ def streams(settings: Settings, shops: Shops, *, say: Say = print) -> App:
         key=cart_stage.Key,
         state=carts.Cart,
         task=lambda context: cart_stage.CartStage(context, shops),
+        fed=(topics.CART_EVENTS.name,),
     )
     recognised = Stage[identity_stage.Key, identity.Device](
         IDENTITY,
@@ -43,7 +44,8 @@ def streams(settings: Settings, shops: Shops, *, say: Say = print) -> App:
         key=identity_stage.Key,
         state=identity.Device,
         task=identity_stage.IdentityStage,
-        upstream={CARTS: topics.CART_EVENTS.name},
+        upstream={topics.CART_OUTCOMES.name: {CARTS: topics.CART_EVENTS.name}},
+        fed=(topics.DEVICE_EVENTS.name,),
     )
     purchased = Stage[str, None](
         ORDERS,
@@ -52,6 +54,7 @@ def streams(settings: Settings, shops: Shops, *, say: Say = print) -> App:
         key=str,
         state=None,
         task=orders.OrderStage,
+        fed=(topics.ORDER_EVENTS.name,),
     )
     return _app(settings, "streams", [left, recognised, purchased], say)
 
@@ -76,7 +79,11 @@ def reminders(settings: Settings, shops: Shops, *, say: Say = print) -> App:
         key=person.Key,
         state=person.State,
         task=lambda context: Reminders(context, shops=shops, render=render, channel=channel, links=links),
-        upstream={IDENTITY: topics.CART_OUTCOMES.name, ORDERS: topics.ORDER_EVENTS.name},
+        upstream={
+            topics.SUBSCRIBER_CARTS.name: {IDENTITY: topics.CART_OUTCOMES.name},
+            topics.SUBSCRIBER_EVENTS.name: {ORDERS: topics.ORDER_EVENTS.name},
+        },
+        fed=(topics.SUBSCRIBER_EVENTS.name,),
     )
     return _app(settings, "reminders", [written], say)
 

@@ -39,7 +39,11 @@ class FakeContext:
     place: Callable[[str], bool] = lambda _key: True
 
     def __post_init__(self) -> None:
-        self.time: Any = EventProgress(["input"]) if self.event_time else LiveProgress(self.inputs)
+        self.time: Any = (
+            EventProgress({name: ["input"] for name in self.inputs}, [])
+            if self.event_time
+            else LiveProgress(self.inputs)
+        )
 
     @property
     def progress(self) -> int:

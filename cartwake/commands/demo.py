@@ -121,7 +121,8 @@ def _summary(out: Console, shown: Any, figures: dict[str, Any], running: Setting
     for row in shown.cast:
         status = row["message_status"] or "nobody known"
         color = {"sent": "green", "recovered": "cyan"}.get(status, "yellow")
-        why = row["message_words"] or row["evidence_words"] or "no evidence says whose it is"
+        said = "" if status == "sent" else row["message_words"]
+        why = said or row["evidence_words"] or "no evidence says whose it is"
         table.add_row(_TOLD[row["cart_id"]], row["state"], f"[{color}]{status}[/]", why.replace("[", "\\["))
     out.print(table)
     for row in shown.refused:

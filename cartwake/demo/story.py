@@ -5,6 +5,7 @@ cast, each a case that a pipeline can get wrong; the others are the crowd.
 """
 
 import random
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -23,6 +24,8 @@ CROWD: Final = 260
 LEAST_EVENTS: Final = 5_200
 #: What the reminders of the demo's shop wait after the abandonment, so that something can happen in between.
 DELAY: Final = 30 * MINUTE
+STEP: Final = 30 * MINUTE
+SECOND_MAIL: Final = "demo-second-mail"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +134,7 @@ def _cast(story: Story) -> None:
     # he is written to; two hours later staff ask for a second mail by hand: refused, one a day
     story.person(
         "subscriber.reminder_requested", "reader@example.com", t + 5 * HOUR,
-        cart_id="cart-reader", request_id="demo-second-mail", requested_by="staff",
+        cart_id="cart-reader", request_id=SECOND_MAIL, requested_by="staff",
     )  # fmt: skip
 
     # a guest whose address is known only from the checkout field
@@ -245,15 +248,11 @@ def _browsing(story: Story) -> None:
         number += 1
 
 
-def batches(story: Story, step: int = 15 * MINUTE) -> Iterator[tuple[int, list[Heard]]]:
+def batches(story: Story, step: int = STEP) -> Iterator[tuple[int, list[Heard]]]:
     """What is heard in each `step` of the day, with the end of that step."""
-    pending = iter(story.heard)
-    current = next(pending, None)
-    moment = story.start
-    while current is not None:
-        moment += step
+    pending = deque(story.heard)
+    for moment in range(story.start + step, story.end + step, step):
         batch = []
-        while current is not None and current.at < moment:
-            batch.append(current)
-            current = next(pending, None)
-        yield moment, batch
+        while pending and pending[0].at < moment:
+            batch.append(pending.popleft())
+        yield min(moment, story.end), batch

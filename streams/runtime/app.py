@@ -109,8 +109,15 @@ class App(faust.App):  # type: ignore[misc]
                     partition = self.partitions.get((stage.name, tp.partition))
                     if partition is not None:  # else it was revoked while the batch waited
                         partition.take(topic, batch)
+                        self._release(stage, partition)
         except Exception as exc:  # an agent that fails must not count its batch as done (Faust acks it)
             await self.fail(exc)
+
+    def _release(self, stage: Stage[Any, Any], partition: Partition[Any, Any]) -> None:
+        """Hand over what has come; on event time it may be what the stage's other partitions wait for."""
+        moved = partition.release()
+        while moved and self.config.event_time:
+            moved = any([p.release() for (name, _), p in self.partitions.items() if name == stage.name])  # noqa: C419
 
     async def _keep_time(self) -> None:
         """Move time on where everything has been read."""
@@ -199,8 +206,9 @@ class App(faust.App):  # type: ignore[misc]
         self.partitions.clear()
         shared = self._shared()
         fresh = [
-            Partition(stage, number, self._progress_for(stage), shared)
+            Partition(stage, number, progress(), shared)
             for stage in self.stages
+            for progress in [self._progress_of(stage)]
             for number in sorted({tp.partition for tp in assigned if tp.topic == shared.prefix + stage.inputs[0]})
         ]
         await asyncio.gather(*(asyncio.to_thread(self._restore, partition) for partition in fresh))
@@ -225,10 +233,11 @@ class App(faust.App):  # type: ignore[misc]
         if count:
             log.info("%s/%d: %d states restored", stage.name, partition.partition, len(partition.table))
 
-    def _progress_for(self, stage: Stage[Any, Any]) -> LiveProgress | EventProgress:
+    def _progress_of(self, stage: Stage[Any, Any]) -> Callable[[], LiveProgress | EventProgress]:
         if not self.config.event_time:
-            return LiveProgress(stage.inputs)
-        return EventProgress(sources(stage, self.config.partitions_of))
+            return lambda: LiveProgress(stage.inputs)
+        siblings: list[EventProgress] = []
+        return lambda: EventProgress(sources(stage, self.config.partitions_of), siblings)
 
     def _shared(self) -> Surroundings:
         if self._surroundings is None:

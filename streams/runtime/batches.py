@@ -143,11 +143,11 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
     def track_message(self, message: Any) -> None:
         """Nothing to track: see `ack`."""
 
-    def ack(self, message: Any) -> bool:  # noqa: ARG002 - Faust's signature
+    def ack(self, message: Any) -> bool:
         """The app commits what it has finished."""
         return True
 
-    async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:  # noqa: ARG002
+    async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
         """Faust's timers commit nothing: the app does, after state and outputs are on the broker."""
         return False
 
@@ -179,11 +179,11 @@ class Restoring(TableManager):  # type: ignore[misc]
         """End a restore that is under way."""
         self._cancel()
 
-    def on_partitions_revoked(self, revoked: Any) -> None:  # noqa: ARG002 - Faust's signature
+    def on_partitions_revoked(self, revoked: Any) -> None:
         """End a restore that is under way."""
         self._cancel()
 
-    async def on_rebalance(self, assigned: Any, revoked: Any, newly_assigned: Any, generation_id: int = 0) -> None:  # noqa: ARG002
+    async def on_rebalance(self, assigned: Any, revoked: Any, newly_assigned: Any, generation_id: int = 0) -> None:
         """Restore in the background: the group must not wait for it."""
         self._cancel()
         self._restoring = asyncio.create_task(self._restore({TP(tp.topic, tp.partition) for tp in assigned}))

@@ -1,7 +1,7 @@
 """One partition of one stage at work: its context, its progress, and what its next commit needs."""
 
-from collections import Counter
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -41,12 +41,16 @@ class Task(Protocol):
     def on_result(self, effect: Any, result: Any) -> None: ...
 
 
+#: Records, the offset after the last of them, and the watermark (source, epoch ms) that ends the run, if one does.
+Run = tuple[list[Record], int, tuple[str, int] | None]
+
+
 @dataclass(frozen=True)
 class Stage(Generic[K, S]):
     """A stage: topics it joins by key, topics it writes, the types of its table, and its task.
 
-    `upstream` has the stages whose watermarks reach it, each with the topic that it reads; a stage at the head has
-    none and sees event time itself.
+    `upstream` has, by input, the stages that write it, each with the topic that it reads; `fed` are the inputs that
+    somebody outside writes too. Both say whose watermarks arrive where (on event time).
     """
 
     name: str
@@ -55,7 +59,8 @@ class Stage(Generic[K, S]):
     key: Any
     state: Any
     task: Callable[["Partition[K, S]"], Task]
-    upstream: Mapping[str, str] = field(default_factory=dict)
+    upstream: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    fed: tuple[str, ...] = ()
 
 
 @dataclass
@@ -84,6 +89,8 @@ class Partition(Generic[K, S]):
         self.table: Table[K, S] = Table()
         self.positions: dict[str, int] = {}  # next offset to take, by topic without prefix
         self.effects: list[Any] = []
+        self._read: dict[str, int] = {}  # next offset to look at: what is held back has been read, not taken
+        self._waiting: dict[str, deque[Run]] = {topic: deque() for topic in stage.inputs}
         self._progress = progress
         self._told = 0
         self._shared = shared
@@ -155,21 +162,39 @@ class Partition(Generic[K, S]):
 
     # -- what the app uses ------------------------------------------------------------------------------------
     def take(self, topic: str, records: Sequence[Record]) -> None:
-        """Take a batch of one topic; what was taken before is left out."""
-        position = self.positions.get(topic)
-        if position is not None and records[0].offset < position:
+        """Have a batch of one topic wait for `release`; what was taken before is left out."""
+        position = self._read.get(topic, self.positions.get(topic, 0))
+        if records[0].offset < position:
             records = [r for r in records if r.offset >= position]
-        if records:
-            self.positions[topic] = records[-1].offset + 1
-            self._seen += len(records)
-            if self._seen > self._shared.bad_of_window[1]:
-                self._seen = self._bad = 0
-            for run, watermark in self._runs(records):
-                if run:
-                    self._hand_over(topic, run)
-                if watermark is not None:
-                    self._progress.watermark(*watermark)
+        if not records:
+            return
+        self._read[topic] = records[-1].offset + 1
+        self._seen += len(records)
+        if self._seen > self._shared.bad_of_window[1]:
+            self._seen = self._bad = 0
+        self._waiting[topic].extend(self._runs(records))
+
+    def release(self) -> bool:
+        """Hand over what need not wait; whether anything moved."""
+        moved = False
+        while any([self._release(topic) for topic in self.stage.inputs]):  # noqa: C419 - every input, each time
+            moved = True
         self.advance()
+        return moved
+
+    def _release(self, topic: str) -> bool:
+        """Hand over what `topic` has, up to the watermark that puts it ahead of the other inputs."""
+        waiting, moved = self._waiting[topic], False
+        while waiting and not self._progress.is_ahead(topic):
+            run, end, watermark = waiting.popleft()
+            if run:
+                self._hand_over(topic, run)
+            if watermark is not None:
+                self._progress.watermark(topic, *watermark)
+                self.advance()
+            self.positions[topic] = end
+            moved = True
+        return moved
 
     def advance(self) -> None:
         """Tell the task how far time has come, and in event time those downstream as well."""
@@ -193,20 +218,19 @@ class Partition(Generic[K, S]):
                 record.topic = topic  # a stage that joins topics asks for it, without the prefix
         self.task.on_batch(records, self._progress.now)
 
-    def _runs(self, records: Sequence[Record]) -> list[tuple[list[Record], tuple[str, int] | None]]:
-        """Runs of records, each with the watermark that ends it."""
+    def _runs(self, records: Sequence[Record]) -> Iterator[Run]:
+        """The records, cut at the watermarks."""
         marker = self._shared.watermark_header
-        runs: list[tuple[list[Record], tuple[str, int] | None]] = []
         run: list[Record] = []
         for record in records:
             if record.headers and (mark := _header(record, marker)) is not None:
                 source, _, at = mark.decode().rpartition("|")
-                runs.append((run, (source, int(at))))
+                yield run, record.offset + 1, (source, int(at))
                 run = []
             else:
                 run.append(record)
-        runs.append((run, None))
-        return runs
+        if run:
+            yield run, run[-1].offset + 1, None
 
     def _pass_on(self, now: int) -> None:
         shared = self._shared
@@ -220,7 +244,10 @@ def _header(record: Record, name: str) -> bytes | None:
     return next((value for key, value in record.headers if key == name), None)
 
 
-def sources(stage: Stage[Any, Any], partitions_of: Mapping[str, int]) -> list[str]:
-    """Whose watermarks `stage` waits for."""
-    upstream = stage.upstream.items()
-    return [INPUT, *(f"{name}/{number}" for name, topic in upstream for number in range(partitions_of[topic]))]
+def sources(stage: Stage[Any, Any], partitions_of: Mapping[str, int]) -> dict[str, list[str]]:
+    """Whose watermarks `stage` waits for, by input."""
+    return {
+        topic: [INPUT] * (topic in stage.fed)
+        + [f"{name}/{n}" for name, read in stage.upstream.get(topic, {}).items() for n in range(partitions_of[read])]
+        for topic in stage.inputs
+    }

@@ -5,10 +5,12 @@ end, the wall clock at the moment that was known. So a backlog delays timers and
 silent input still fires them.
 
 Event time: what the data says. A stage at the head reports each record's own time with `saw`; others are told by
-watermarks ("nothing older will come from this source") and stand at the least of them.
+watermarks ("nothing older will come from this source") and stand at the least of them. An input that is ahead of
+the others, or of the stage's other partitions in this worker, is held: so a stage meets the records of its inputs
+in the order of their time, as finely as watermarks come.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 
 class LiveProgress:
@@ -22,24 +24,32 @@ class LiveProgress:
         """A record of `topic` with this broker time (epoch ms) is about to be taken, or its end was seen then."""
         if timestamp > self._inputs[topic]:
             self._inputs[topic] = timestamp
-            least = min(self._inputs.values())
-            self.now = max(self.now, least)
+            self.now = max(self.now, min(self._inputs.values()))
         return self.now
 
     def saw(self, _event_time: int) -> int:
         """Event time does not matter here."""
         return self.now
 
-    def watermark(self, _source: str, _at: int) -> int:
+    def watermark(self, _topic: str, _source: str, _at: int) -> int:
         """Watermarks do not matter here."""
         return self.now
 
+    def is_ahead(self, _topic: str) -> bool:
+        """Records are taken as they come."""
+        return False
+
 
 class EventProgress:
-    """Progress by the data's own time; `sources` are those whose watermarks all have to arrive."""
+    """Progress by the data's own time; `sources` are, by input, those whose watermarks have to arrive on it.
 
-    def __init__(self, sources: Iterable[str]) -> None:
-        self._sources = dict.fromkeys(sources, 0)
+    `siblings` is a list that the partitions of one stage share; each enters itself.
+    """
+
+    def __init__(self, sources: Mapping[str, Iterable[str]], siblings: list["EventProgress"]) -> None:
+        self._times = {topic: dict.fromkeys(names, 0) for topic, names in sources.items()}
+        self._siblings = siblings
+        siblings.append(self)
         self.now = 0
 
     def read(self, _topic: str, _timestamp: int) -> int:
@@ -47,16 +57,28 @@ class EventProgress:
         return self.now
 
     def saw(self, event_time: int) -> int:
-        """A record of this time (epoch ms) has been taken."""
+        """A record of this time (epoch ms) has been taken, by a stage at the head."""
         self.now = max(self.now, event_time)
         return self.now
 
-    def watermark(self, source: str, at: int) -> int:
-        """`source` promises that nothing older than `at` will come from it."""
-        if source in self._sources:
-            self._sources[source] = max(self._sources[source], at)
-            self.now = max(self.now, min(self._sources.values()))
+    def watermark(self, topic: str, source: str, at: int) -> int:
+        """`source` promises that nothing older than `at` will come from it on `topic`."""
+        times = self._times[topic]
+        if source in times:
+            times[source] = max(times[source], at)
+            self.now = max(self.now, self.held_at())
         return self.now
+
+    def is_ahead(self, topic: str) -> bool:
+        """Whether the next records of `topic` must wait for other inputs or partitions."""
+        return self._time_of(topic) > min(sibling.held_at() for sibling in self._siblings)
+
+    def held_at(self) -> int:
+        """The least time that an input stands at."""
+        return min(map(self._time_of, self._times))
+
+    def _time_of(self, topic: str) -> int:
+        return min(self._times[topic].values())
 
 
 Progress = LiveProgress | EventProgress

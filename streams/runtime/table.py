@@ -4,6 +4,7 @@ A state must say which input made it (the offset it was folded up to), because a
 last commit is read again, while the changelog may already hold newer states.
 """
 
+import time
 from collections.abc import Hashable, ItemsView, Iterator
 from typing import Any, Generic, TypeVar
 
@@ -61,6 +62,20 @@ class Table(Generic[K, S]):
             yield _encode(key), None if state is None else _encode(state)
 
 
+def _bounds(consumer: Any, place: Any) -> tuple[int, int]:
+    """First and next offset; a topic just made has no leader for a moment, so a no is asked again for 60 s."""
+    patience = time.monotonic() + 60
+    while True:
+        try:
+            first, end = consumer.get_watermark_offsets(place, timeout=10)
+        except confluent_kafka.KafkaException:
+            if time.monotonic() > patience:
+                raise
+            time.sleep(0.2)
+        else:
+            return first, end
+
+
 def restore(table: Table[Any, Any], *, bootstrap: str, topic: str, partition: int, key: Any, state: Any) -> int:
     """Fill `table` from its changelog up to its present end; returns the records read.
 
@@ -79,7 +94,7 @@ def restore(table: Table[Any, Any], *, bootstrap: str, topic: str, partition: in
     )
     try:
         place = confluent_kafka.TopicPartition(topic, partition)
-        position, end = consumer.get_watermark_offsets(place, timeout=60)
+        position, end = _bounds(consumer, place)
         consumer.assign([confluent_kafka.TopicPartition(topic, partition, position)])
         count = 0
         while position < end:
