@@ -24,6 +24,7 @@ _NO_MAILBOX: Final = frozenset({550, 551, 553})
 #: Wrong order, log-in missing or wrong: to be put right in the settings; the mails wait for it.
 _OUR_FAULT: Final = frozenset({500, 502, 503, 530, 534, 535, 538})
 _IDLE: Final = 20.0  # seconds a connection may rest; relays close them after some minutes
+_BACK_OFF: Final = 4.0  # seconds to leave a relay alone that closed the door
 _ANSWERED: Final = 300.0  # seconds to wait after the final dot; RFC 5321 asks for patience here
 
 
@@ -41,16 +42,20 @@ class Relay:
 class EmailChannel:
     """A relay, and at most `connections` connections to it."""
 
-    def __init__(self, relay: Relay, *, connections: int = 4, timeout: float = 30.0, answer: float = _ANSWERED) -> None:
+    def __init__(self, relay: Relay, *, connections: int = 4, timeout: float = 15.0, answer: float = _ANSWERED) -> None:
         self._relay = relay
         self._timeout = timeout
         self._answer = answer
         self._slots = asyncio.Semaphore(connections)
         self._resting: list[tuple[SMTP, float]] = []
+        self._away: tuple[float, str] = (0.0, "")
 
     async def send(self, mail: Mail) -> Sent | Failed | Uncertain:
         """Hand the mail over once. Raises MailUnavailable when it certainly did not leave and may later."""
         async with self._slots:
+            until, words = self._away
+            if time.monotonic() < until:  # the others need not wait for the same silence
+                raise MailUnavailable(words)
             client = await self._connected()
             try:
                 result = await self._talk(client, mail)
@@ -85,7 +90,7 @@ class EmailChannel:
                 return _refused(step, code, words)
             if code not in (250, 251, 252, 354):
                 client.close()
-                raise MailUnavailable(f"the mail server answered {code} {words}")
+                raise self._unavailable(f"the mail server answered {code} {words}", away=code == 421)
         return await self._hand_over(client, mail)
 
     async def _hand_over(self, client: SMTP, mail: Mail) -> Sent | Failed | Uncertain:
@@ -107,7 +112,7 @@ class EmailChannel:
             return _refused("content", code, words)
         if 400 <= code < 500:
             client.close()
-            raise MailUnavailable(f"the mail server answered {code} {words}")
+            raise self._unavailable(f"the mail server answered {code} {words}", away=code == 421)
         return Uncertain(mail.message_id)
 
     # -- connections ---------------------------------------------------------------------------------------------
@@ -140,8 +145,14 @@ class EmailChannel:
                 await client.ehlo()
         except (aiosmtplib.SMTPException, OSError, ValueError) as exc:
             client.close()
-            raise MailUnavailable(f"the mail server {relay.host}:{relay.port} can't be used: {exc}") from exc
+            words = f"the mail server {relay.host}:{relay.port} can't be used: {exc}"
+            raise self._unavailable(words, away=True) from exc
         return client
+
+    def _unavailable(self, words: str, *, away: bool) -> MailUnavailable:
+        if away:
+            self._away = (time.monotonic() + _BACK_OFF, words)
+        return MailUnavailable(words)
 
     async def _command(self, client: SMTP, command: bytes) -> tuple[int, str]:
         try:

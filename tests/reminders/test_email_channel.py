@@ -178,6 +178,18 @@ def test_a_connection_is_used_again_and_a_lost_one_replaced() -> None:
     assert (len(post.mails), post.connections) == (4, 2)
 
 
+def test_a_server_that_closes_the_door_is_left_alone_for_a_while() -> None:
+    post = Post(RCPT="421 4.7.0 too many")
+
+    async def twice(channel: EmailChannel) -> None:
+        for _ in range(2):
+            with pytest.raises(MailUnavailable, match="421"):
+                await channel.send(mail())
+
+    asyncio.run(serving(post, twice))
+    assert post.connections == 1
+
+
 def test_a_refused_recipient_does_not_spoil_the_connection() -> None:
     post = Post(RCPT="550 5.1.1 no such user")
 
