@@ -38,7 +38,7 @@ _LONGEST_WAIT: Final = 15.0
 def _translate(exc: Exception, where: str) -> CartwakeError:
     """What `exc` means for the caller; `where` is the address without the password."""
     code = getattr(exc, "code", None)
-    text = str(exc)[:1_000]
+    text = str(exc)[:500]
     if code in _ACCESS:
         return ConfigurationError(
             f"ClickHouse at {where} refuses the user or the password of clickhouse_dsn "
@@ -70,6 +70,8 @@ class ClickHouse:
 
         The database of the DSN does not count and `database` need not exist yet: `migrate` makes it.
         """
+        for noisy in ("clickhouse_connect", "urllib3"):  # what they warn of is raised, and said by whoever waits
+            logging.getLogger(noisy).setLevel(logging.ERROR)
         parts = urlsplit(dsn)
         if parts.scheme not in {"clickhouse", "clickhouses", "http", "https"}:
             raise ConfigurationError(

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 _AT_ONCE: Final = 10_000  # records asked of the client in one call
 _HELD: Final = 96 * 1024 * 1024  # bytes in memory before everything is written, due or not
-_LONGEST_PAUSE: Final = 15.0
+_LONGEST_PAUSE: Final = 5.0
 _REPORT_EVERY: Final = 30.0
 
 

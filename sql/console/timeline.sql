@@ -28,7 +28,13 @@ FROM
     UNION ALL
     SELECT occurred_at, 'messages', toString(type), message_id, raw
     FROM messages
-    WHERE shop_id = {shop_id:String} AND abandonment_id = {abandonment_id:String}
+    WHERE shop_id = {shop_id:String}
+        AND plan_id IN
+        (
+            SELECT plan_id
+            FROM messages_log
+            WHERE shop_id = {shop_id:String} AND abandonment_id = {abandonment_id:String}
+        )
 )
 ORDER BY at DESC, source DESC, id DESC
 LIMIT 2000

@@ -2,6 +2,8 @@
 --
 -- Sorted for the console: `cart_outcomes_log` by shop, type and time, so the list of abandonments is read in order;
 -- the other two by shop and cart (abandonment), so what belongs to a page of abandonments lies together.
+-- Ids are derived: a stage that says something again, such as a match after it had been taken back, says it under the
+-- same id, so the newest record of an id counts.
 CREATE TABLE IF NOT EXISTS {database}.cart_outcomes_log
 (
     outcome_id String CODEC(ZSTD(1)),
@@ -31,11 +33,10 @@ CREATE TABLE IF NOT EXISTS {database}.cart_outcomes_log
     kafka_partition UInt16,
     kafka_offset UInt64 CODEC(Delta, ZSTD(1)),
     received_at DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
-    seniority UInt64 MATERIALIZED bitNot(kafka_offset) CODEC(Delta, ZSTD(1)),
     INDEX by_cart cart_id TYPE bloom_filter(0.01) GRANULARITY 1,
     INDEX by_abandonment abandonment_id TYPE bloom_filter(0.01) GRANULARITY 1
 )
-ENGINE = ReplacingMergeTree(seniority)
+ENGINE = ReplacingMergeTree(kafka_offset)
 PARTITION BY toMonday(received_at)
 ORDER BY (shop_id, type, abandoned_at, abandonment_id, outcome_id)
 TTL toDateTime(received_at) + INTERVAL {retention_days} DAY
@@ -64,10 +65,9 @@ CREATE TABLE IF NOT EXISTS {database}.subscriber_carts_log
     kafka_partition UInt16,
     kafka_offset UInt64 CODEC(Delta, ZSTD(1)),
     received_at DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
-    seniority UInt64 MATERIALIZED bitNot(kafka_offset) CODEC(Delta, ZSTD(1)),
     INDEX by_person subscriber_id TYPE bloom_filter(0.01) GRANULARITY 1
 )
-ENGINE = ReplacingMergeTree(seniority)
+ENGINE = ReplacingMergeTree(kafka_offset)
 PARTITION BY toMonday(received_at)
 ORDER BY (shop_id, cart_id, abandonment_id, record_id)
 TTL toDateTime(received_at) + INTERVAL {retention_days} DAY
@@ -97,13 +97,12 @@ CREATE TABLE IF NOT EXISTS {database}.messages_log
     kafka_partition UInt16,
     kafka_offset UInt64 CODEC(Delta, ZSTD(1)),
     received_at DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
-    seniority UInt64 MATERIALIZED bitNot(kafka_offset) CODEC(Delta, ZSTD(1)),
     INDEX by_request request_id TYPE bloom_filter(0.01) GRANULARITY 1,
     INDEX by_plan plan_id TYPE bloom_filter(0.01) GRANULARITY 1,
     INDEX by_person subscriber_id TYPE bloom_filter(0.01) GRANULARITY 1,
     INDEX by_time occurred_at TYPE minmax GRANULARITY 4
 )
-ENGINE = ReplacingMergeTree(seniority)
+ENGINE = ReplacingMergeTree(kafka_offset)
 PARTITION BY toMonday(received_at)
 ORDER BY (shop_id, abandonment_id, plan_id, message_id)
 TTL toDateTime(received_at) + INTERVAL {retention_days} DAY

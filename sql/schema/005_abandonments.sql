@@ -44,25 +44,36 @@ AS WITH
         WHERE abandonment_id != ''
         GROUP BY shop_id, cart_id, abandonment_id
     ),
-    -- the last word on each person who was seen with the cart; an alias and the id it was forwarded to are one
-    people AS
+    -- a person whom the cart turned out not to belong to loses all of its episodes that were matched before
+    unmatched AS
+    (
+        SELECT shop_id, cart_id, subscriber_id AS seen_as, max((received_at, kafka_offset)) AS unmatched_at
+        FROM {database}.subscriber_carts_log
+        WHERE type = 'cart.unmatched' AND forwarded_from = ''
+        GROUP BY shop_id, cart_id, subscriber_id
+    ),
+    -- each id the abandonment was matched to; what was forwarded from it says who that is. The topic's order counts:
+    -- records of one id are on one partition
+    matched AS
     (
         SELECT
             shop_id, cart_id, abandonment_id,
             if(forwarded_from != '', forwarded_from, subscriber_id) AS seen_as,
-            max((revision, occurred_at, forwarded_from != '', received_at)) AS newest,
-            argMax((type, subscriber_id, customer_id, email, evidence_how, evidence_words),
-                (revision, occurred_at, forwarded_from != '', received_at)) AS said
+            maxIf((received_at, kafka_offset), forwarded_from = '') AS matched_at,
+            argMax((subscriber_id, customer_id, email, evidence_how, evidence_words),
+                (forwarded_from != '', received_at, kafka_offset)) AS who
         FROM {database}.subscriber_carts_log
-        WHERE abandonment_id != ''
+        WHERE type != 'cart.unmatched' AND abandonment_id != ''
         GROUP BY shop_id, cart_id, abandonment_id, seen_as
     ),
     person AS
     (
-        SELECT shop_id, cart_id, abandonment_id, argMax(said, newest) AS matched
-        FROM people
-        WHERE said.1 != 'cart.unmatched'
-        GROUP BY shop_id, cart_id, abandonment_id
+        SELECT m.shop_id AS shop_id, m.cart_id AS cart_id, m.abandonment_id AS abandonment_id,
+            argMax(m.who, m.matched_at) AS who
+        FROM matched AS m
+        LEFT JOIN unmatched AS u ON m.shop_id = u.shop_id AND m.cart_id = u.cart_id AND m.seen_as = u.seen_as
+        WHERE m.matched_at >= u.unmatched_at
+        GROUP BY m.shop_id, m.cart_id, m.abandonment_id
     ),
     -- the last status of each plan: one that ends it outlives one that does not, whatever their clocks said
     plans AS
@@ -100,11 +111,11 @@ SELECT
     cart.items AS items,
     cart.cart_url AS cart_url,
     cart.device_id AS device_id,
-    if(cart.customer_id != '', cart.customer_id, person.matched.3) AS customer_id,
-    if(cart.email != '', cart.email, person.matched.4) AS email,
-    person.matched.2 AS subscriber_id,
-    person.matched.5 AS evidence_how,
-    person.matched.6 AS evidence_words,
+    if(cart.customer_id != '', cart.customer_id, person.who.2) AS customer_id,
+    if(cart.email != '', cart.email, person.who.3) AS email,
+    person.who.1 AS subscriber_id,
+    person.who.4 AS evidence_how,
+    person.who.5 AS evidence_words,
     if(states.last_type = 'cart.abandoned', 'open', substring(states.last_type, 6)) AS state,
     states.recovered_by AS order_id,
     substring(message.latest.1, 9) AS message_status,

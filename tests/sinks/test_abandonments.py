@@ -1,5 +1,6 @@
 """The view `abandonments`: right under repeats and in any order of arrival."""
 
+import json
 import random
 from decimal import Decimal
 from typing import Any
@@ -8,7 +9,7 @@ import pytest
 
 from sinks.carts import CartRow
 from sinks.clickhouse import ClickHouse
-from tests.sinks.records import match, message, outcome, put
+from tests.sinks.records import Kept, match, message, outcome, put
 
 pytestmark = pytest.mark.stack
 
@@ -19,8 +20,13 @@ def row(client: ClickHouse, abandonment_id: str = "a1") -> CartRow:
 
 
 def scatter(client: ClickHouse, seed: int, **topics: list[dict[str, Any]]) -> None:
-    """Every record twice, one insert each, in some order."""
-    shuffled = [(name.replace("_", "-"), x) for name, records in topics.items() for x in records * 2]
+    """Every record twice, in the order of its topic by offset, one insert each in some other order."""
+    kept = [
+        (name.replace("_", "-"), Kept(json.dumps(x).encode(), at=offset))
+        for name, records in topics.items()
+        for offset, x in enumerate(records)
+    ]
+    shuffled = kept * 2
     random.Random(seed).shuffle(shuffled)
     for name, record in shuffled:
         put(client, name, record)
@@ -58,36 +64,50 @@ def test_later_word_on_the_same_abandonment_replaces_it(client: ClickHouse) -> N
     assert (row(client).state, row(client).value) == ("open", Decimal(5))
 
 
+def unmatch(subscriber: str, cause: str = "u", **changes: Any) -> dict[str, Any]:
+    return match(subscriber, type="cart.unmatched", record_id=f"{cause}-{subscriber}", **changes)
+
+
 @pytest.mark.parametrize("seed", range(3))
-def test_unmatched_takes_that_person_away(client: ClickHouse, seed: int) -> None:
-    matched = [match("p-ana", minute=1), match("p-ana", minute=5, type="cart.unmatched")]
+def test_unmatched_takes_that_person_away_from_every_episode(client: ClickHouse, seed: int) -> None:
+    second = outcome(revision=3, abandonment_id="a1b", episode=2)
+    matched = [match(), match(record_id="second", outcome=second), unmatch("p-ana", outcome=second)]
+    scatter(client, seed, cart_outcomes=[outcome(), second], subscriber_carts=matched)
+    for name in ("a1", "a1b"):
+        found = row(client, name)
+        assert (found.subscriber_id, found.email, found.evidence_words) == ("", "", "")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_match_after_an_unmatch_holds_though_it_has_the_same_id(client: ClickHouse, seed: int) -> None:
+    matched = [match(), unmatch("p-ana"), match(evidence={"how": "link", "words": "again"})]
     scatter(client, seed, cart_outcomes=[outcome()], subscriber_carts=matched)
-    assert (row(client).subscriber_id, row(client).email, row(client).evidence_words) == ("", "", "")
+    assert (row(client).subscriber_id, row(client).evidence_words) == ("p-ana", "again")
+    client.command(f"SYSTEM START MERGES {client.database}.subscriber_carts_log")
+    client.command(f"OPTIMIZE TABLE {client.database}.subscriber_carts_log FINAL")
+    assert row(client).evidence_words == "again"
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_newest_person_wins_and_another_s_unmatch_does_not_touch_him(client: ClickHouse, seed: int) -> None:
-    matched = [
-        match("p-ana", minute=1),
-        match("p-bob", minute=3),
-        match("p-ana", minute=3, type="cart.unmatched", record_id="u"),
-    ]
+    matched = [match("p-ana"), match("p-bob"), unmatch("p-ana")]
     scatter(client, seed, cart_outcomes=[outcome()], subscriber_carts=matched)
     assert (row(client).subscriber_id, row(client).evidence_words) == ("p-bob", "p-bob logged in")
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_forwarded_record_supersedes_the_alias(client: ClickHouse, seed: int) -> None:
-    matched = [match("42", email=""), match("p-ana", forwarded_from="42")]
+    matched = [match("p-ana", forwarded_from="42"), match("42", email="")]
     scatter(client, seed, cart_outcomes=[outcome()], subscriber_carts=matched)
     assert row(client).subscriber_id == "p-ana"
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_unmatch_under_the_alias_takes_the_forwarded_one_away(client: ClickHouse, seed: int) -> None:
-    matched = [match("42"), match("p-ana", forwarded_from="42"), match("42", minute=9, type="cart.unmatched")]
-    scatter(client, seed, cart_outcomes=[outcome()], subscriber_carts=matched)
-    assert row(client).subscriber_id == ""
+    matched = [match("42"), unmatch("42"), match("p-ana", forwarded_from="42"), unmatch("p-ana", forwarded_from="42")]
+    for count in (3, 4):
+        scatter(client, seed, cart_outcomes=[outcome()], subscriber_carts=matched[:count])
+        assert row(client).subscriber_id == ""
 
 
 def test_the_cart_s_own_address_wins_over_the_person_s(client: ClickHouse) -> None:
@@ -141,5 +161,5 @@ def test_filters_reach_the_tables(client: ClickHouse) -> None:
     statement = """EXPLAIN indexes = 1 SELECT * FROM abandonments
         WHERE shop_id = 'shop1' AND cart_id = 'c1' AND abandoned_at > '2026-01-01 00:00:00'"""
     plan = "\n".join(x["explain"] for x in client.query(statement))
-    assert plan.count("(shop_id in ['shop1', 'shop1'])") == 4, plan
+    assert plan.count("(shop_id in ['shop1', 'shop1'])") == 5, plan
     assert "abandoned_at in " in plan, plan

@@ -73,6 +73,7 @@ def test_detail_tells_what_happened_in_order(client: ClickHouse, carts: Carts) -
     put(client, "cart-outcomes", outcome())
     put(client, "subscriber-carts", match(minute=70))
     put(client, "messages", message("planned", 71), message("sent", 72, to="ana@example.com", html="<b>hi</b>"))
+    put(client, "messages", message("clicked", 74, abandonment_id=None))
     put(client, "messages", message("sent", 73, plan="other", number=2))
     detail = carts.detail("a1")
     assert detail is not None
@@ -84,6 +85,7 @@ def test_detail_tells_what_happened_in_order(client: ClickHouse, carts: Carts) -
         ("cart.abandoned", "Matched to p-ana@example.com (p-ana logged in)"),
         ("message.planned", "Reminder planned"),
         ("message.sent", "Reminder sent"),
+        ("message.clicked", "Link in the reminder clicked"),
     ]
     assert [(x.plan_id, x.status, x.html) for x in detail.mails] == [("plan1", "sent", "<b>hi</b>")]
     assert [(x.name, x.quantity, x.price) for x in detail.lines] == [("Blue shirt", 2, Decimal("19.99"))]
