@@ -4,7 +4,7 @@ BIN := .venv/bin
 ARGS ?=
 
 .PHONY: demo test check bench faults lock clean
-demo: .venv/.run-ready
+demo: .venv/.local-ready
 	@$(BIN)/cartwake demo $(ARGS)
 
 test: .venv/.dev-ready
@@ -16,16 +16,17 @@ check: .venv/.dev-ready
 	@$(BIN)/lint-imports
 
 # -- set-up: a virtual environment with locked versions, then Kafka's jars -----------------------------------
-.venv/.run-ready: requirements/run.txt requirements/setup.sh pyproject.toml
-	@sh requirements/setup.sh "$(PYTHON)" run
+.venv/.local-ready: requirements/local.txt requirements/setup.sh pyproject.toml
+	@sh requirements/setup.sh "$(PYTHON)" local
 
 .venv/.dev-ready: requirements/dev.txt requirements/setup.sh pyproject.toml
 	@sh requirements/setup.sh "$(PYTHON)" dev
 
-# Needs uv; writes versions with hashes and names no index.
+# Needs uv; writes versions with hashes and names no index. run: what a role needs (the Docker image); local: and one
+# machine's own Kafka and ClickHouse; dev: and the tools. Each file keeps to the versions of the one before.
+LOCK := uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 lock:
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header requirements/run.in -o requirements/run.txt
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header requirements/dev.in -o requirements/dev.txt
+	cd requirements && $(LOCK) run.in -o run.txt && $(LOCK) local.in -o local.txt && $(LOCK) dev.in -o dev.txt
 
 clean:
 	rm -rf .venv .cartwake .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes .venv/ ready: `setup.sh PYTHON run|dev`. Safe to repeat; a broken attempt starts over.
+# Makes .venv/ ready: `setup.sh PYTHON local|dev`. Safe to repeat; a broken attempt starts over.
 set -eu
 python=$1
 kind=$2
@@ -20,7 +20,12 @@ say "installing the locked packages of requirements/$kind.txt (about 350 MB the 
     fail "a package could not be installed; pip's words above say which. Behind a proxy or a mirror set PIP_INDEX_URL and run the same command again"
 .venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable . ||
     fail "the project itself could not be installed; see pip's words above"
+# behind a proxy with a certificate of its own, what pip was told holds for the jars too
+if [ -z "${REQUESTS_CA_BUNDLE:-}" ]; then
+    cert=$(.venv/bin/pip config get :env:.cert 2>/dev/null || .venv/bin/pip config get global.cert 2>/dev/null || true)
+    [ -z "$cert" ] || export REQUESTS_CA_BUNDLE="$cert"
+fi
 .venv/bin/python -m local.jars ||
     fail "Kafka's jars could not be had; see above. With a Kafka of your own: export CARTWAKE_KAFKA_BOOTSTRAP=host:9092"
 touch ".venv/.$kind-ready"
-[ "$kind" = run ] || touch .venv/.run-ready
+[ "$kind" = local ] || touch .venv/.local-ready
