@@ -5,7 +5,7 @@ out  frozen rows for pages
 """
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
@@ -49,20 +49,45 @@ class Carts:
         `search` is any part of an e-mail address, a product's name, or a cart, customer or order id, in any case.
         """
         limit = max(1, min(limit, _MOST))
-        at, abandonment_id = read_cursor(cursor) if cursor else (0, "")
+        text = (search or "").strip()
+        filters = {"state": state or "", "search": text}
+        at, last = read_cursor(cursor) if cursor else (0, "")
+        rows: list[CartRow] = []
+        more = True
+        while more and len(rows) < limit:
+            keys = self._rows(
+                "oldest" if sort == "oldest" else "newest",
+                **filters,
+                search_as_json=msgspec.json.encode(text).decode()[1:-1],
+                shop=shop or "",
+                stage=stage or "",
+                cursor_at=at,
+                cursor_id=last,
+                limit=limit + 1,
+            )
+            more = len(keys) > limit
+            rows += self._of(keys[:limit], filters)
+            if keys:
+                at, last = to_ms(keys[:limit][-1]["abandoned_at"]), keys[:limit][-1]["abandonment_id"]
+        if len(rows) > limit:
+            rows, more = rows[:limit], True
+            at, last = to_ms(rows[-1].abandoned_at), rows[-1].abandonment_id
+        return Page(rows=tuple(rows), next=_encode_cursor(at, last) if more else None)
+
+    def _of(self, keys: Sequence[Mapping[str, Any]], filters: Mapping[str, str]) -> list[CartRow]:
+        """The rows of `keys` that pass, in their order; a key whose abandonment has moved since is none."""
+        if not keys:
+            return []
         found = self._rows(
-            "oldest" if sort == "oldest" else "newest",
-            shop=shop or "",
-            search=(search or "").strip(),
-            state=state or "",
-            stage=stage or "",
-            cursor_at=at,
-            cursor_id=abandonment_id,
-            limit=limit + 1,
+            "rows",
+            **filters,
+            shops=sorted({x["shop_id"] for x in keys}),
+            carts=sorted({x["cart_id"] for x in keys}),
+            abandonments=[x["abandonment_id"] for x in keys],
         )
-        rows = tuple(CartRow(**x) for x in found[:limit])
-        more = len(found) > limit
-        return Page(rows=rows, next=cursor_of(rows[-1].abandoned_at, rows[-1].abandonment_id) if more else None)
+        by_key = {(x["abandonment_id"], x["abandoned_at"]): CartRow(**x) for x in found}
+        wanted = ((x["abandonment_id"], x["abandoned_at"]) for x in keys)
+        return [by_key[key] for key in wanted if key in by_key]
 
     def detail(self, abandonment_id: str) -> CartDetail | None:
         """One abandonment in full, or None when there is none of that id."""
@@ -112,7 +137,11 @@ def lines(items: str) -> tuple[CartLine, ...]:
 
 def cursor_of(abandoned_at: datetime, abandonment_id: str) -> str:
     """What `read_cursor` understands, fit for a URL."""
-    return base64.urlsafe_b64encode(f"{to_ms(abandoned_at)}/{abandonment_id}".encode()).decode().rstrip("=")
+    return _encode_cursor(to_ms(abandoned_at), abandonment_id)
+
+
+def _encode_cursor(at: int, abandonment_id: str) -> str:
+    return base64.urlsafe_b64encode(f"{at}/{abandonment_id}".encode()).decode().rstrip("=")
 
 
 def read_cursor(cursor: str) -> tuple[int, str]:
