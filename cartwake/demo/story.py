@@ -230,7 +230,7 @@ def _shopper(story: Story, number: int) -> None:
         at += draw.randrange(20_000, 3 * MINUTE)
         story.cart("order.placed", cart, at, order_id=f"O-2{number:03d}", total="0", **who)
     elif draw.random() < 0.12:
-        at += 2 * HOUR + 45 * MINUTE + draw.randrange(HOUR)
+        at += 3 * HOUR + 15 * MINUTE + draw.randrange(HOUR)  # well after the mail, whatever the step
         story.cart("cart.viewed", cart, at, **who)
         story.cart("order.placed", cart, at + 4 * MINUTE, order_id=f"O-3{number:03d}", total="0", **who)
 
