@@ -120,7 +120,6 @@ def _send_on(alias: Alias, key: Key, record: SubscriberCart | SubscriberEvent, e
             record,
             event_id=derived_id(record.event_id, person),
             subscriber_id=person,
-            customer_id=None,
             email=None if record.type == "subscriber.erased" else email,
             forwarded_from=key[1],
         )

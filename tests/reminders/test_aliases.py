@@ -118,6 +118,14 @@ def test_erasing_an_alias_erases_the_person_and_the_other_way_round() -> None:
         assert settled(world).said == ["sent", "suppressed:erased"]
 
 
+def test_erasing_a_person_reaches_every_id_that_led_to_it() -> None:
+    world = settled(World().hear(about("updated", customer_id="k-9", email=ANA), at=T0))
+    world.hear(event("erased", T0 + HOUR, email=None), at=T0 + HOUR)
+    states = settled(world).table.states
+    assert ("main", "k-9") in states
+    assert ANA not in repr(states)
+
+
 def test_a_record_sent_on_says_from_where() -> None:
     world = settled(World().hear(about("updated", email=ANA), own(), at=T0))
     sent_on = [msgspec.json.decode(value) for topic, _, value in world.emitted if topic == "subscriber-carts"]

@@ -2,6 +2,8 @@
 
 import email
 import re
+from contextlib import suppress
+from datetime import UTC, datetime
 from decimal import Decimal
 from email.policy import default
 from typing import Any
@@ -16,7 +18,7 @@ from cartwake.shops import Shop, ShopProfile
 from reminders.clean import first_name, line, web_url
 from reminders.letter import Letter
 from reminders.links import Links
-from reminders.mime import HEADERS, Unsafe, check
+from reminders.mime import HEADERS, Unsafe, build, check
 from reminders.outbox import Mail
 from reminders.render import SHOWN, Renderer, Unfit
 from tests.reminders.world import ANA, HOUR, LINKS, T0, Server, World, cart
@@ -166,6 +168,16 @@ def test_what_is_not_as_built_is_not_sent() -> None:
     ):
         with pytest.raises(Unsafe):
             check(bad, url)
+
+
+def test_a_header_that_slips_through_is_found_on_the_wire() -> None:
+    url, name = LINKS.unsubscribe_url(("main", person_id(ANA))), "=?utf-8?q?Mug=0D=0AReply-To:_evil@e.test?="
+    with suppress(Unsafe, ValueError):  # CPython before 3.11.10 lets it through, later ones refuse or fold it
+        wire = build(
+            sender=(name, "carts@shop.example.com"), to=ANA, subject="x", text="x", html="x",
+            date=datetime(2026, 11, 23, tzinfo=UTC), message_id="<m@shop.example.com>", unsubscribe_url=url,
+        )  # fmt: skip
+        assert b"\nReply-To" not in wire
 
 
 @pytest.mark.parametrize(

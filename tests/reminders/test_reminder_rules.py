@@ -56,6 +56,12 @@ def test_the_newest_word_on_consent_counts_in_whatever_order_it_arrives() -> Non
         assert World().hear(*order, cart(), at=T0).work().said == ["suppressed:no_consent"]
 
 
+def test_of_a_yes_and_a_no_at_the_same_time_the_no_counts() -> None:
+    yes, no = event("consented", T0 - HOUR), event("consented", T0 - HOUR, consent=False)
+    for order in ((yes, no), (no, yes)):
+        assert World().hear(*order, cart(), at=T0).work().said == ["suppressed:no_consent"]
+
+
 @pytest.mark.parametrize(
     ("withdrawn", "said"),
     [(T0 - DAY - 1, "sent"), (T0 - DAY, "suppressed:unsubscribed"), (T0 - DAY + 1, "suppressed:unsubscribed")],
