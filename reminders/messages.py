@@ -10,8 +10,6 @@ from reminders.person import Key, Out, Person, Plan
 STEP: Final = 1
 CHANNEL: Final = "email"
 
-ENDS: Final = frozenset("message." + x for x in ("sent", "suppressed", "recovered", "expired", "failed", "uncertain"))
-
 
 def plan_id_for(abandonment_id: str, subscriber_id: str) -> str:
     """The plan to write to this person about this abandonment: step 1, by e-mail."""
