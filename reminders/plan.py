@@ -62,8 +62,9 @@ def settle(person: Person, key: Key, plan_id: str, result: Result, *, now: int) 
         return person
     match result:
         case Sent() | Uncertain():
+            # said to be sent when it was handed over: progress may have run on while the relay thought about it
             person = replace(person, written_at=max(person.written_at, plan.sending_at))
-            person = _end(person, key, plan, _left(person, result), now=now, mail=result.mail)
+            person = _end(person, key, plan, _left(person, result), now=plan.sending_at, mail=result.mail)
         case Held():
             person = _end(person, key, plan, Stop("message.suppressed", result.reason, result.words), now=now)
         case Failed():

@@ -106,9 +106,9 @@ def _products(settings: Settings) -> list[Product]:
 
 
 def _open_shops(publisher: Publisher) -> None:
-    profile = {"title": "The Quiet Kitchen", "url": "https://shop.example.com", "locale": "en"}
-    address = {"postal_address": "The Quiet Kitchen, 1 Example Street, 12345 Exampletown"}
-    sender = {"sender": "The Quiet Kitchen <carts@example.com>"}
+    profile = {"title": "Kettle & Fern", "url": "https://shop.example.com", "locale": "en"}
+    address = {"postal_address": "Kettle & Fern, 1 Example Street, 12345 Exampletown"}
+    sender = {"sender": "Kettle & Fern <carts@example.com>"}
     for shop_id, idle in ((SHOP_ID, {"idle": "2h"}), (LIVE_SHOP_ID, {"idle": LIVE_IDLE, "trial": True})):
         set_for(publisher, shop_id, "shop", profile | address | sender)
         set_for(publisher, shop_id, "carts", idle)
