@@ -1,0 +1,8 @@
+-- What became of the person's carts.
+{verb}
+FROM cart_outcomes_log
+WHERE shop_id = {shop:String} AND (
+    cart_id IN {carts:Array(String)}
+    OR lower(trim(BOTH ' ' FROM email)) IN {emails:Array(String)}
+    OR email = '' AND customer_id IN {aliases:Array(String)}
+)

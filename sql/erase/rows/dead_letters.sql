@@ -1,0 +1,7 @@
+-- Records nobody could read that mention the person: bytes without a shop, so those of every shop.
+--
+-- `mention` is a pattern of the address with nothing around it that would make it another address.
+{verb}
+FROM dead_letters_log
+WHERE key IN {persons:Array(String)}
+    OR {mention:String} != '' AND (match(lower(value), {mention:String}) OR match(lower(reason), {mention:String}))

@@ -1,0 +1,8 @@
+-- Where the person was seen.
+{verb}
+FROM device_events_log
+WHERE shop_id = {shop:String} AND (
+    subscriber_id IN {persons:Array(String)}
+    OR lower(trim(BOTH ' ' FROM email)) IN {emails:Array(String)}
+    OR email = '' AND (subscriber_id IN {aliases:Array(String)} OR customer_id IN {aliases:Array(String)})
+)

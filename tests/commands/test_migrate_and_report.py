@@ -1,0 +1,63 @@
+"""`cartwake migrate` and `cartwake report` on a real ClickHouse."""
+
+import csv
+import json
+
+import pytest
+
+import sql
+from cartwake.errors import ConfigurationError
+from sinks import reports
+from sinks.clickhouse import ClickHouse
+from tests.commands.conftest import Run
+from tests.sinks.records import outcome, put
+
+FILES = sql.names("schema")
+DAYS = ("--from", "2026-11-23", "--to", "2026-11-24")
+
+
+@pytest.mark.stack
+def test_dry_run_changes_nothing_and_a_repetition_has_nothing_to_do(run: Run) -> None:
+    asked = run("migrate", "--dry-run")
+    assert (asked.exit_code, asked.stdout.split()) == (0, FILES)
+    assert run("migrate", "--status").stdout.count("not applied") == len(FILES)
+    assert run("migrate").stdout.split() == FILES
+    again = run("migrate")
+    assert (again.exit_code, again.stdout) == (0, "")
+    assert "nothing to do" in again.stderr
+    assert "not applied" not in run("migrate", "--status").stdout
+
+
+@pytest.mark.stack
+def test_report_in_every_format(run: Run, store: ClickHouse) -> None:
+    put(store, "cart-outcomes", outcome(), outcome(number=2))
+    assert json.loads(run("report", "abandonments", *DAYS, "--format", "json").stdout)[0]["abandonments"] == 2
+    rows = list(csv.reader(run("report", "abandonments", *DAYS, "--format", "csv").stdout.splitlines()))
+    assert dict(zip(*rows, strict=True))["value"] == "79.96"
+    assert "<abandonments>2</abandonments>" in run("report", "abandonments", *DAYS, "--format", "xml").stdout
+    assert "79.96" in run("report", "abandonments", *DAYS).stdout
+    assert json.loads(run("report", "abandonments", *DAYS, "--shop", "none", "--format", "json").stdout) == []
+
+
+def test_reports_are_listed_with_their_words(run: Run) -> None:
+    said = run("report", "--list")
+    assert said.exit_code == 0
+    for name in reports.names():
+        assert f"{name}\n  {reports.load(name).title}" in said.stdout
+    assert run("report").exit_code == 2
+
+
+def test_a_wrong_name_says_which_there_are(run: Run) -> None:
+    said = run("report", "abandonment")
+    assert isinstance(said.exception, ConfigurationError)
+    assert "Did you mean abandonments" in str(said.exception)
+
+
+@pytest.mark.stack
+def test_a_database_without_tables_says_what_to_do(run: Run) -> None:
+    assert "cartwake migrate" in str(run("report", "abandonments").exception)
+
+
+@pytest.mark.stack
+def test_days_in_the_wrong_order_are_refused(run: Run, store: ClickHouse) -> None:
+    assert "is before" in str(run("report", "abandonments", "--from", "2026-11-02", "--to", "2026-11-01").exception)
