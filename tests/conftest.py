@@ -16,11 +16,13 @@ KAFKA_IMAGE = "apache/kafka:4.1.0"
 CLICKHOUSE_IMAGE = "clickhouse/clickhouse-server:26.3"
 
 
-def free_port() -> int:
-    """A loopback port that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def free_port(*, below: int = 65_536) -> int:
+    """A loopback port under `below` that nobody listens on just now."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            if (port := int(probe.getsockname()[1])) < below:
+                return port
 
 
 @pytest.fixture(scope="session")
@@ -85,5 +87,5 @@ def settings(kafka_bootstrap: str, clickhouse_dsn: str, tmp_path: Path) -> Setti
         secret="a secret for tests only, of no use elsewhere",
         collector_port=free_port(),
         console_port=free_port(),
-        mailbox_port=free_port(),
+        mailbox_port=free_port(below=58_000),  # its page is 7,000 above
     )

@@ -70,7 +70,7 @@ def show(settings: Settings, say: Say, began: float) -> Shown:
     """Tell the day that ends now, wait until all of it has had its effect, and count in ClickHouse."""
     now = SystemClock().now_ms()
     counts = ensure_topics(settings, say=say, patience=60)
-    story = tell(end=now // MINUTE * MINUTE, products=_products(settings), shop_url=f"{settings.collector_url}/shop/")
+    story = tell(end=now // MINUTE * MINUTE, products=products_of(settings), shop_url=f"{settings.collector_url}/shop/")
     stages = msgspec.structs.replace(settings, time="event")
     with (
         Publisher(settings) as publisher,
@@ -100,7 +100,7 @@ def _all_ended(watch: Watch, story: Story) -> bool:
     return due <= watch.ended and SECOND_MAIL in watch.answered
 
 
-def _products(settings: Settings) -> list[Product]:
+def products_of(settings: Settings) -> list[Product]:
     pictures = f"{settings.collector_url}/shop/static"
     return [Product(p.sku, p.name, p.price, p.category, f"{pictures}/{p.sku}.png") for p in PRODUCTS]
 
