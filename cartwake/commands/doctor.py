@@ -178,7 +178,7 @@ def at_work(settings: Settings, role: str) -> Finding:
         port = settings.collector_port if role == "collector" else settings.console_port
         there = answers(f"http://127.0.0.1:{port}/healthz")
         return Finding(there, f"role {role} {'answers' if there else 'does not answer'} on port {port}")
-    from kafka.errors import KafkaError
+    from kafka.errors import CoordinatorNotAvailableError, KafkaError
 
     from cartwake.broker import connect
 
@@ -187,6 +187,8 @@ def at_work(settings: Settings, role: str) -> Finding:
     try:
         admin = connect(settings, say=_quiet, patience=5)
         found = admin.describe_groups([group])[group]
+    except CoordinatorNotAvailableError:  # no group has ever met on this Kafka
+        return Finding(False, f"role {role} is not at work: there is no group {group}")
     except (CartwakeError, KafkaError) as exc:
         return Finding(False, f"role {role}: Kafka did not say: {exc}")
     finally:
@@ -202,7 +204,6 @@ def at_work(settings: Settings, role: str) -> Finding:
 def of_clickhouse(settings: Settings) -> Iterator[Finding]:
     """Whether it answers, agrees on the time and has this version's tables."""
     import sql
-    from cartwake.clock import to_ms
     from local.stack import embedded
     from sinks.clickhouse import ClickHouse
     from sinks.migrate import status
@@ -212,9 +213,10 @@ def of_clickhouse(settings: Settings) -> Iterator[Finding]:
         ClickHouse.open(running.clickhouse_dsn, running.clickhouse_database) as store,
     ):
         before = time.time_ns() // 1_000_000
-        row = store.query(sql.read("doctor/server.sql"))[0]
-        yield Finding(True, f"ClickHouse {row['version']} answers at {store.where}")
-        yield _clocks("ClickHouse", to_ms(row["now"]), before, time.time_ns() // 1_000_000)
+        answer: Any = store.command(sql.read("doctor/server.sql"))
+        version, theirs = answer
+        yield Finding(True, f"ClickHouse {version} answers at {store.where}")
+        yield _clocks("ClickHouse", int(theirs), before, time.time_ns() // 1_000_000)
         pending = [x.name for x in status(store) if x.applied_at is None]
         if not pending:
             yield Finding(True, f"database {store.database} is up to date")

@@ -1,2 +1,2 @@
--- Which ClickHouse this is, and what time it has.
-SELECT version() AS version, now64(3, 'UTC') AS now
+-- Which ClickHouse this is, and what time it has in epoch milliseconds.
+SELECT version() AS version, toUnixTimestamp64Milli(now64(3)) AS now

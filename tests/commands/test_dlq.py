@@ -72,9 +72,7 @@ def test_list_filters_and_limits(run: Run, publisher: Publisher, topics: Setting
     assert run("dlq", "list", "--topic", "order-events").stdout.count("too large") == 1
 
 
-def test_replay_sends_each_content_once_to_its_keys_partition(
-    run: Run, publisher: Publisher, topics: Settings
-) -> None:
+def test_replay_sends_each_content_once_to_its_keys_partition(run: Run, publisher: Publisher, topics: Settings) -> None:
     for _ in range(2):
         bury(publisher, topics, GOOD, "rejected by an older version")
     dry = run("dlq", "replay", "--dry-run")

@@ -1,0 +1,113 @@
+"""`cartwake doctor`: each part is looked at, and what is wrong comes with the way out."""
+
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+
+from cartwake.commands import doctor
+from cartwake.settings import Settings
+from local import stack
+from sinks.clickhouse import ClickHouse
+from tests.commands.conftest import Run
+from tests.commands.test_topics import make
+from tests.conftest import free_port
+
+pytestmark = pytest.mark.stack
+
+
+@pytest.fixture
+def mailbox(settings: Settings) -> Iterator[Settings]:
+    """The settings with a mail server that answers."""
+    with stack.embedded(settings, mailbox=True) as running:
+        yield running
+
+
+def test_everything_in_order_is_exit_code_0(run: Run, topics: Settings, store: ClickHouse, mailbox: Settings) -> None:
+    said = run("doctor", smtp_host=mailbox.smtp_host, smtp_port=str(mailbox.smtp_port), smtp_tls="none")
+    assert said.exit_code == 0, said.stdout
+    assert "✗" not in said.stdout
+    for words in (
+        "settings are understood",
+        "Kafka answers at",
+        "9 topics",
+        "Kafka's clock agrees",
+        "ClickHouse 2",
+        "ClickHouse's clock agrees",
+        "is up to date",
+        "greets",
+        "role collector is not at work here",
+    ):
+        assert words in said.stdout
+
+
+def test_what_is_missing_is_named_with_its_command(run: Run, settings: Settings) -> None:
+    make(settings, "cart-events", 2, message_timestamp_type="CreateTime")
+    said = run("doctor", host="0.0.0.0", smtp_host="127.0.0.1", smtp_port=str(free_port()))
+    assert said.exit_code == 1
+    for words in (
+        "CARTWAKE_INGEST_TOKEN=",
+        "CARTWAKE_PUBLIC_URL=",
+        "CARTWAKE_MAIL_FROM=",
+        "✗ topics are missing",
+        "\n  cartwake topics\n",
+        "--add-config message.timestamp.type=LogAppendTime",
+        "\n  cartwake migrate\n",
+        "✗ mail server 127.0.0.1",
+    ):
+        assert words in said.stdout
+    assert "to put right" in said.stderr
+
+
+def test_absent_parts_do_not_hide_one_another(settings: Settings) -> None:
+    changes = {"CARTWAKE_KAFKA_BOOTSTRAP": "127.0.0.1:1", "CARTWAKE_CLICKHOUSE_DSN": "clickhouse://a:b@127.0.0.1:1/c"}
+    done = subprocess.run(
+        [sys.executable, "-m", "cartwake", "doctor"],
+        env={"PATH": "/usr/bin:/bin"} | settings.environment() | changes,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "✗ kafka\n  Kafka at 127.0.0.1:1 does not answer" in done.stdout
+    assert "✗ clickhouse\n  ClickHouse at 127.0.0.1:1" in done.stdout
+    assert "✓ local mailbox" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_a_wrong_setting_ends_it_with_the_right_name(run: Run) -> None:
+    said = run("doctor", kafka_bootstap="x")
+    assert said.exit_code == 1
+    assert "CARTWAKE_KAFKA_BOOTSTRAP" in said.stdout
+
+
+def test_a_port_of_another_program_is_said(settings: Settings) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = msgspec.structs.replace(settings, console_port=other.getsockname()[1])
+        [_, finding] = doctor.of_pages(taken)
+    assert finding.fine is False
+    assert "CARTWAKE_CONSOLE_PORT=" in finding.way_out
+
+
+def test_a_role_is_at_work_while_it_is_a_member_of_its_group(run: Run, store: ClickHouse, settings: Settings) -> None:
+    assert run("doctor", "--role", "sink").exit_code == 1
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cartwake", "run", "sink"],
+        env={"PATH": "/usr/bin:/bin"} | settings.environment(),
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        for _ in range(60):
+            said = run("doctor", "--role", "sink")
+            if said.exit_code == 0:
+                break
+        assert "✓ role sink is at work (1 member)" in said.stdout
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+    assert "no member" in run("doctor", "--role", "sink").stdout
+    assert "does not answer" in run("doctor", "--role", "collector").stdout

@@ -1,0 +1,144 @@
+"""`cartwake erase`: everything about one person goes, nothing of anybody else does."""
+
+import pytest
+
+from cartwake.errors import Rejected
+from cartwake.model import decode_subscriber_event, person_id
+from cartwake.settings import Settings
+from cartwake.topics import partition_of
+from sinks import erase
+from sinks.clickhouse import ClickHouse
+from tests.commands.conftest import Run
+from tests.commands.test_dlq import records
+from tests.sinks.records import dead_letter, event, match, message, outcome, put
+
+pytestmark = pytest.mark.stack
+
+ANA, BOB = person_id("ana@example.com"), person_id("bob@example.com")
+TABLES = (
+    "cart_events", "cart_outcomes", "dead_letters", "device_events", "messages", "order_events", "subscriber_carts",
+    "subscriber_events",
+)  # fmt: skip
+
+
+def said(number: int, kind: str, **more: object) -> dict[str, object]:
+    return {"event_id": f"s{number}", "type": kind, "shop_id": "main", "occurred_at": 1795428900120 + number} | more
+
+
+@pytest.fixture
+def told(store: ClickHouse) -> ClickHouse:
+    """Ana with a device, an account, two carts, an order and a mail; Bob with as much on the same machine."""
+    put(store, "cart-events", event(1), event(2, cart_id="c2", email=" Ana@Example.com "), event(3, cart_id="c3"))
+    put(
+        store,
+        "cart-events",
+        event(4, cart_id="c4", customer_id="77"),
+        event(5, shop_id="other", email="ana@example.com"),
+    )
+    put(store, "cart-outcomes", outcome(), outcome(number=2), outcome(number=3), outcome(number=4))
+    put(store, "subscriber-carts", match(ANA, email="ana@example.com"), match(BOB, 3, email="bob@example.com"))
+    put(store, "messages", message("sent", subscriber_id=ANA, to="ana@example.com"))
+    put(store, "messages", message("sent", plan="plan3", number=3, subscriber_id=BOB, to="bob@example.com"))
+    for number, (who, account) in enumerate((("ana", "77"), ("bob", "88"))):
+        mail = f"{who}@example.com"
+        put(store, "device-events", said(number, "device.identified", device_id="d1", email=mail, customer_id=account))
+        put(store, "subscriber-events", said(10 + number, "subscriber.consented", subscriber_id=person_id(mail)))
+        put(store, "subscriber-events", said(20 + number, "subscriber.purchased", subscriber_id=account))
+        put(store, "order-events", said(30 + number, "order.placed", order_id=who, customer_id=account))
+    put(store, "dead-letters", dead_letter(b'{"email": "ANA@example.com"', offset=1))
+    put(store, "dead-letters", dead_letter(b'{"email": "joana@example.com"', offset=2))
+    put(store, "dead-letters", dead_letter(b'{"email": "ana@example.community"', offset=3))
+    return store
+
+
+def left(store: ClickHouse) -> dict[str, int]:
+    return {x: int(store.query(f"SELECT count() AS n FROM {x}_log")[0]["n"]) for x in TABLES}
+
+
+@pytest.mark.parametrize("name", ["Ana@example.com ", "77", ANA])
+def test_everything_about_a_person_goes_and_nothing_of_others(
+    run: Run, told: ClickHouse, settings: Settings, name: str
+) -> None:
+    if name == ANA:  # an id alone says nothing; a record that holds both does
+        put(told, "subscriber-events", said(9, "subscriber.updated", subscriber_id=ANA, email="ana@example.com"))
+    before = left(told)
+    dry = run("erase", name, "--dry-run")
+    assert left(told) == before
+    done = run("erase", name)
+    assert done.exit_code == 0, done.exception
+    assert done.stdout == dry.stdout
+    assert left(told) == {
+        "cart_events": 2,  # Bob's, and Ana's at the other shop
+        "cart_outcomes": 1,
+        "dead_letters": 2,
+        "device_events": 1,
+        "messages": 1,
+        "order_events": 1,
+        "subscriber_carts": 1,
+        "subscriber_events": 2,
+    }
+    for table in TABLES:
+        gone = {k: before[k] - left(told)[k] for k in before}[table]
+        assert f"{table:<20}{gone:>10}" in done.stdout
+    [(partition, key, value)] = records(settings, "subscriber-events")
+    erased = decode_subscriber_event(value)
+    assert (erased.type, erased.subscriber_id, key) == ("subscriber.erased", ANA, ANA.encode())
+    assert partition == partition_of(ANA.encode(), 4)
+    assert b"example.com" not in (value or b"")
+    assert set(run("erase", name).stdout.split()[1::2]) == {"0"}
+
+
+def test_rows_are_gone_from_the_disk_too(told: ClickHouse) -> None:
+    erase.erase(told, erase.who(told, "main", "ana@example.com"))
+    masks = told.query(
+        "SELECT sum(has_lightweight_delete) AS n FROM system.parts WHERE active AND database = {name:String}",
+        {"name": told.database},
+    )
+    assert masks[0]["n"] == 0
+
+
+def test_an_account_of_two_people_is_not_erased_with_one_of_them(store: ClickHouse) -> None:
+    for number, who in enumerate(("ana", "bob")):
+        mail = f"{who}@example.com"
+        put(store, "device-events", said(number, "device.identified", device_id="d1", email=mail, customer_id="77"))
+        put(store, "order-events", said(number, "order.placed", order_id=who, customer_id="77", email=mail))
+    found = erase.who(store, "main", "ana@example.com")
+    assert (found.emails, found.aliases) == (("ana@example.com",), ("77",))
+    assert erase.erase(store, found)["order_events"] == 1
+    assert store.query("SELECT order_id FROM order_events") == [{"order_id": "bob"}]
+
+
+def test_a_cart_that_was_taken_back_from_the_person_stays(store: ClickHouse) -> None:
+    put(store, "cart-events", event(1))
+    put(store, "subscriber-carts", match(ANA, email=""), match(ANA, minute=2, email="", type="cart.unmatched"))
+    assert erase.count(store, erase.who(store, "main", ANA))["cart_events"] == 0
+
+
+def test_many_carts_are_erased_in_pieces(store: ClickHouse) -> None:
+    put(
+        store,
+        "cart-events",
+        *(event(1, event_id=str(x), cart_id=f"{x:0100}", email="ana@example.com") for x in range(250)),
+    )
+    put(store, "cart-events", *(event(2, event_id=f"n{x}", cart_id=f"{x:0100}") for x in range(250)))
+    found = erase.who(store, "main", "ana@example.com")
+    assert erase.count(store, found)["cart_events"] >= 500  # at least: pieces overlap
+    assert erase.erase(store, found)["cart_events"] == 500
+    assert store.query("SELECT count() AS n FROM cart_events") == [{"n": 0}]
+
+
+def test_somebody_unknown_is_suppressed_all_the_same(run: Run, store: ClickHouse, settings: Settings) -> None:
+    done = run("erase", "new@example.com")
+    assert done.exit_code == 0
+    assert [x[1] for x in records(settings, "subscriber-events")] == [person_id("new@example.com").encode()]
+
+
+def test_nobody_is_refused(run: Run, store: ClickHouse) -> None:
+    assert isinstance(run("erase", " ").exception, Rejected)
+
+
+def test_names_that_are_attacks_are_only_names(run: Run, told: ClickHouse) -> None:
+    before = left(told)
+    for name in ("' OR 1=1 --", "x')@example.com", "['a']", "\\", ".*@.*"):
+        assert run("erase", name).exit_code == 0
+    assert left(told) == before

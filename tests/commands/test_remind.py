@@ -1,0 +1,82 @@
+"""`cartwake remind`: what the console's button does, with the outcome as exit code."""
+
+import threading
+from collections.abc import Callable
+
+import confluent_kafka
+import pytest
+
+from cartwake.commands import remind
+from cartwake.errors import CartwakeError, Rejected
+from cartwake.model import decode_subscriber_event, person_id
+from cartwake.settings import Settings
+from sinks.clickhouse import ClickHouse
+from tests.commands.conftest import Run
+from tests.sinks.records import match, message, outcome, put
+
+pytestmark = pytest.mark.stack
+
+ANA = person_id("ana@example.com")
+
+
+@pytest.fixture
+def left(store: ClickHouse, topics: Settings) -> ClickHouse:
+    """Ana's cart c1 and nobody's cart c12, both left."""
+    put(store, "cart-outcomes", outcome(), outcome(number=12))
+    put(store, "subscriber-carts", match(ANA))
+    return store
+
+
+@pytest.fixture
+def answered(left: ClickHouse, settings: Settings) -> Callable[..., threading.Thread]:
+    """Plays stage 3 and the sink: the next request is answered with `kind`."""
+
+    def answer(kind: str, **more: str) -> threading.Thread:
+        def go() -> None:
+            consumer = confluent_kafka.Consumer({"bootstrap.servers": settings.bootstrap, "group.id": "test"})
+            name = settings.topic_prefix + "subscriber-events"
+            consumer.assign([confluent_kafka.TopicPartition(name, p, 0) for p in range(4)])
+            asked = consumer.poll(20)
+            assert asked is not None
+            event = decode_subscriber_event(asked.value())
+            assert (event.type, event.cart_id, event.subscriber_id) == ("subscriber.reminder_requested", "c1", ANA)
+            assert asked.key() == ANA.encode()
+            assert event.request_id is not None
+            consumer.close()
+            with ClickHouse.open(settings.clickhouse_dsn, settings.clickhouse_database) as own:
+                put(own, "messages", message(kind, request_id=event.request_id, subscriber_id=ANA, **more))
+
+        thread = threading.Thread(target=go)
+        thread.start()
+        return thread
+
+    return answer
+
+
+def test_a_sent_reminder_is_said(run: Run, answered: Callable[..., threading.Thread]) -> None:
+    thread = answered("sent")
+    said = run("remind", "c1")
+    thread.join()
+    assert said.exit_code == 0, said.exception
+    assert said.stdout.startswith("sent: ")
+
+
+def test_a_refusal_is_an_error_with_its_words(run: Run, answered: Callable[..., threading.Thread]) -> None:
+    thread = answered("suppressed", reason="daily_limit", words="One mail a day is enough.")
+    said = run("remind", "c1")
+    thread.join()
+    assert isinstance(said.exception, Rejected)
+    assert "One mail a day is enough." in str(said.exception)
+
+
+def test_a_cart_nobody_knows_and_one_of_nobody_are_refused(run: Run, left: ClickHouse) -> None:
+    assert "no abandoned cart 'c'" in str(run("remind", "c").exception)
+    assert "no abandoned cart 'c1' in shop 'other'" in str(run("remind", "c1", "--shop", "other").exception)
+    assert "Nobody is known" in str(run("remind", "c12").exception)
+
+
+def test_no_answer_in_time_says_what_must_run(run: Run, left: ClickHouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remind, "_PATIENCE_S", 1.0)
+    said = run("remind", "c1")
+    assert isinstance(said.exception, CartwakeError)
+    assert "cartwake doctor" in str(said.exception)
