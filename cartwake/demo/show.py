@@ -107,7 +107,7 @@ def products_of(settings: Settings) -> list[Product]:
 
 def _open_shops(publisher: Publisher) -> None:
     profile = {"title": "Kettle & Fern", "url": "https://shop.example.com", "locale": "en"}
-    address = {"postal_address": "Kettle & Fern, 1 Example Street, 12345 Exampletown"}
+    address = {"postal_address": "1 Example Street, 12345 Exampletown"}
     sender = {"sender": "Kettle & Fern <carts@example.com>"}
     for shop_id, idle in ((SHOP_ID, {"idle": "2h"}), (LIVE_SHOP_ID, {"idle": LIVE_IDLE, "trial": True})):
         set_for(publisher, shop_id, "shop", profile | address | sender)
