@@ -13,12 +13,14 @@ after a crash ends as uncertain.
 import heapq
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 import msgspec
 from msgspec.structs import replace
 
 from cartwake import topics
+from cartwake.clock import to_ms
 from cartwake.errors import InvalidEvent
 from cartwake.model import SubscriberCart, SubscriberEvent, decode_subscriber_cart, decode_subscriber_event
 from cartwake.shops import Shop, Shops
@@ -140,7 +142,7 @@ class Reminders:
             self._save(key, replace(aliases.hear(state, key, heard, now=now), seen=seen))
             return
         known = aliases.teach(state, fold(state, heard), key, heard)
-        decided = plan.decide(known, key, now=now, shop=self._shops.of(key[0]))
+        decided = plan.decide(known, key, now=max(now, _left_at(heard)), shop=self._shops.of(key[0]))
         self._cancelled.update(plan.cancelled(decided))
         self._save(key, replace(decided, seen=seen))
 
@@ -182,6 +184,16 @@ class Reminders:
         if at is not None and self._next.get(key) != at:
             self._next[key] = at
             heapq.heappush(self._timers, (at, key))
+
+
+def _left_at(heard: SubscriberCart | SubscriberEvent) -> int:
+    """The deadline of an abandonment, before which no plan for it can be made, whatever progress says; else 0."""
+    if not isinstance(heard, SubscriberCart) or heard.type != "cart.abandoned":
+        return 0
+    try:
+        return to_ms(datetime.fromisoformat(heard.outcome.abandoned_at or heard.occurred_at))
+    except ValueError as exc:
+        raise InvalidEvent(f"abandoned_at: {exc}") from exc
 
 
 def _decode(record: Record) -> SubscriberCart | SubscriberEvent:
