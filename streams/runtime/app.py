@@ -259,7 +259,17 @@ class App(faust.App):  # type: ignore[misc]
     async def fail(self, exc: BaseException) -> None:
         """End the worker: what was not committed will be read again."""
         if self.failure is None:
-            self.failure = exc
+            self._give_up(exc)
             kind = "a record could not be sent" if isinstance(exc, SendFailed) else type(exc).__name__
             log.critical("%s stops: %s: %s", self.config.group, kind, exc, exc_info=exc)
             await self.crash(exc)
+
+    def _crash(self, reason: BaseException) -> None:
+        """Faust's own parts end the worker here; that is a failure like any other."""
+        self._give_up(reason)
+        super()._crash(reason)
+
+    def _give_up(self, exc: BaseException) -> None:
+        """Let go of state that may be half changed: agents and timers go on for a moment, and would commit it."""
+        self.failure = self.failure or exc
+        self.partitions.clear()
