@@ -42,6 +42,8 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     def __post_init__(self) -> None:
         super().__post_init__()
         self._delivered: dict[TP, int] = {}
+        self.seeks = 0  # how often all was sought
+        self.fetched_after = 0  # `seeks` when the last fetch took its records
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
@@ -68,18 +70,20 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 
     async def _seek_to_start(self) -> dict[TP, int]:
         consumer = self._ensure_consumer()
-        self._delivered.clear()
         places = consumer.assignment()
         beginnings = await consumer.beginning_offsets(places) if places else {}
-        starts = {}
-        for place in places:
-            # retention may have passed what was committed
-            starts[TP(*place)] = start = max(await consumer.committed(place) or 0, beginnings[place])
+        # retention may have passed what was committed
+        starts = {place: max(await consumer.committed(place) or 0, beginnings[place]) for place in places}
+        # at one moment: a fetch takes its records before all of it or after all of it
+        for place, start in starts.items():
             consumer.seek(place, start)
-        return starts
+        self._delivered.clear()
+        self.seeks += 1
+        return {TP(*place): start for place, start in starts.items()}
 
     async def _fetch_records(self, *args: Any, **options: Any) -> Any:
         fetched = await super()._fetch_records(*args, **options)
+        self.fetched_after = self.seeks
         for place, records in fetched.items():
             if records:
                 self._delivered[TP(*place)] = records[-1].offset + 1
@@ -122,10 +126,15 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
                 if not active:
                     await asyncio.sleep(0.05)
                     continue
-                generation = app.consumer_generation_id
-                for tp, records in (await self._getmany(active, timeout=1.0) or {}).items():
-                    if not self.flow_active or app.consumer_generation_id != generation:
-                        break  # a rebalance: all that is assigned afterwards is sought anew
+                fetched = await self._getmany(active, timeout=1.0) or {}
+                after = self._thread.fetched_after
+                for tp, records in fetched.items():
+                    # A fetch may have waited over a whole rebalance: what it took before the seek is fetched again,
+                    # what it took after the seek is not, even if the flow has not been resumed yet.
+                    if not self.flow_active:
+                        await self.wait(self.can_resume_flow)
+                    if self.should_stop or self._thread.seeks != after:
+                        break
                     if records:
                         await self.wait_first(self.callback(self._batch_message(tp, records)), self.suspend_flow.wait())
         except ConsumerStoppedError:
