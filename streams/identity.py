@@ -19,7 +19,9 @@ from cartwake.model import (
     SubscriberCart,
     consent_of,
     derived_id,
+    encode,
     normal_email,
+    person_id,
     subscriber_id_for,
 )
 
@@ -29,6 +31,9 @@ WAIT_MS: Final = 7 * _DAY
 KEEP_CART_MS: Final = 90 * _DAY
 _MOST_SIGHTINGS: Final = 50
 _MOST_OUTCOMES: Final = 16
+#: A state is written as one record: a device id that a whole shop shares must not outgrow it.
+_MOST_CARTS: Final = 100
+_MOST_BYTES: Final = 768 * 1024  # of outcomes kept for later
 _TYPED: Final = re.compile(r"^[^@\s]{1,64}@[^@\s]+\.[^@\s.]{2,}$")
 
 
@@ -46,8 +51,10 @@ class Sighting(Struct, array_like=True, frozen=True):
 
     def names(self) -> set[tuple[str, str]]:
         """By what the person is known here."""
-        named = {"s": self.subscriber_id, "c": self.customer_id, "e": self.email and normal_email(self.email)}
-        return {(kind, name) for kind, name in named.items() if name}
+        named = [("s", self.subscriber_id), ("c", self.customer_id)]
+        if self.email:  # whoever clicks in our mail comes back with the id made from the address
+            named += [("e", normal_email(self.email)), ("s", person_id(self.email))]
+        return {(kind, name) for kind, name in named if name}
 
 
 class Unlinking(Struct, array_like=True, frozen=True):
@@ -65,6 +72,7 @@ class SeenCart(Struct, array_like=True):
     outcomes: list[CartOutcome]
     subscriber_id: str | None = None
     evidence: Evidence | None = None
+    size: int = 0  # of the outcomes, in bytes
 
 
 class Device(Struct, array_like=True):
@@ -125,6 +133,8 @@ def take(device: Device, outcome: CartOutcome, at: int) -> list[SubscriberCart]:
     cart.outcomes = [*cart.outcomes[1 - _MOST_OUTCOMES :], outcome]
     if outcome.type == "cart.abandoned":
         cart.outcomes = [outcome]  # an earlier episode is over
+    cart.size = sum(len(encode(kept)) for kept in cart.outcomes)
+    _make_room(device, cart)
     found = match(device, outcome, at)
     if found is None and before is not None and cart.evidence is not None:
         found = Match(before, cart.evidence)  # once matched it stays so until it is unlinked
@@ -154,24 +164,29 @@ def identify(device: Device, event: DeviceEvent, at: int) -> list[SubscriberCart
         return []
     newest = sorted([*device.sightings, seen], key=lambda s: s.at)
     device.sightings = newest[-_MOST_SIGHTINGS:]
-    return _match_waiting(device)
+    return _match(device, [cart for cart in device.carts.values() if at < cart.at + WAIT_MS])
 
 
 def unlink(device: Device, event: DeviceEvent, at: int) -> list[SubscriberCart]:
     """Wrong person: forget what said so, take their carts back, and look whose they are without it."""
     names = Sighting(event.event_id, at, "", event.subscriber_id, event.customer_id, usable_email(event.email)).names()
+    for person in _people(s for s in device.sightings if s.at <= at):
+        known = {name for seen in person for name in seen.names()}
+        if known & names:
+            names |= known  # by whatever else they are known here
     device.unlinkings = [*device.unlinkings[-9:], Unlinking(at, sorted(names))]
     gone = [s for s in device.sightings if _is_unlinked(device, s)]
     device.sightings = [s for s in device.sightings if s not in gone]
     lost = {s.event_id for s in gone}
     told: list[SubscriberCart] = []
-    for cart in device.carts.values():
+    free = [cart for cart in device.carts.values() if cart.subscriber_id is not None or at < cart.at + WAIT_MS]
+    for cart in free:
         if cart.subscriber_id is not None and cart.evidence is not None and cart.evidence.event_id in lost:
             told.append(
                 _unmatched(cart, cart.subscriber_id, "the device was unlinked from this person", event.event_id)
             )
             cart.subscriber_id = cart.evidence = None
-    return told + _match_waiting(device)
+    return told + _match(device, free)
 
 
 def prune(device: Device, now: int) -> int | None:
@@ -189,9 +204,25 @@ def _forget_at(cart: SeenCart) -> int:
     return cart.at + (WAIT_MS if cart.subscriber_id is None else KEEP_CART_MS)
 
 
-def _match_waiting(device: Device) -> list[SubscriberCart]:
+def _make_room(device: Device, newest: SeenCart) -> None:
+    """Forget what is oldest, first of the cart itself, then carts that wait, then matched ones."""
+    while newest.size > _MOST_BYTES and len(newest.outcomes) > 1:
+        newest.size -= len(encode(newest.outcomes.pop(0)))
+    carts = device.carts
+    room = _MOST_BYTES - sum(cart.size for cart in carts.values())
+    if len(carts) <= _MOST_CARTS and room >= 0:
+        return
+    for cart_id, cart in sorted(carts.items(), key=lambda kept: (kept[1].subscriber_id is not None, kept[1].at)):
+        if len(carts) <= _MOST_CARTS and room >= 0:
+            return
+        if cart is not newest:
+            del carts[cart_id]
+            room += cart.size
+
+
+def _match(device: Device, carts: Iterable[SeenCart]) -> list[SubscriberCart]:
     told: list[SubscriberCart] = []
-    for cart in device.carts.values():
+    for cart in carts:
         if cart.subscriber_id is None and cart.outcomes:
             found = match(device, cart.outcomes[-1], cart.at)
             if found is not None:

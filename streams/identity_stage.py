@@ -6,7 +6,7 @@ out  subscriber-carts, subscriber_id
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -69,7 +69,7 @@ class IdentityStage:
     def _take_outcome(self, record: Record) -> None:
         try:
             outcome = decode_outcome(record.value or b"")
-            at = to_ms(msgspec.convert(outcome.occurred_at, datetime))
+            at = to_ms(msgspec.convert(outcome.occurred_at, Annotated[datetime, msgspec.Meta(tz=True)]))
         except (msgspec.DecodeError, msgspec.ValidationError) as exc:
             raise InvalidEvent(f"not an outcome of stage 1: {exc}") from exc
         kind, name = ("device", outcome.device_id) if outcome.device_id else ("cart", outcome.cart_id)
