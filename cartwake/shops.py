@@ -23,18 +23,25 @@ from cartwake.topics import SETTINGS
 
 log = logging.getLogger(__name__)
 
-_DURATION = re.compile(r"^(\d+)\s*(s|m|h|d)$")
+_DURATION = re.compile(r"([0-9]{1,12})\s*([smhd])")
 _UNIT: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 LEAST_IDLE: Final = timedelta(minutes=30)
 MOST_IDLE: Final = timedelta(days=30)
+LONGEST: Final = timedelta(days=3650)
 
 
 def duration(text: str) -> timedelta:
-    """`90s`, `45m`, `2h`, `30d` as a timedelta; raises ConfigurationError otherwise."""
-    match = _DURATION.match(text)
+    """`90s`, `45m`, `2h`, `30d` as a timedelta, ten years at most; raises ConfigurationError otherwise."""
+    match = _DURATION.fullmatch(text)
     if match is None:
         raise ConfigurationError(f"{text!r} is no duration. Examples: 45m, 2h, 30d")
-    return timedelta(**{_UNIT[match[2]]: int(match[1])})
+    try:
+        found = timedelta(**{_UNIT[match[2]]: int(match[1])})
+    except OverflowError:
+        found = timedelta.max
+    if found > LONGEST:
+        raise ConfigurationError(f"{text!r} is too long: at most {LONGEST.days}d. Examples: 45m, 2h, 30d")
+    return found
 
 
 class ShopProfile(Struct, frozen=True, forbid_unknown_fields=True):
@@ -90,8 +97,9 @@ def parse(name: str, value: Any) -> ShopProfile | CartRules | ReminderRules:
         rules: Any = msgspec.convert(value, kind)
         if isinstance(rules, CartRules):
             idle = duration(rules.idle)
-            if not rules.trial and not LEAST_IDLE <= idle <= MOST_IDLE:
-                raise ConfigurationError("idle must be 30m … 30d")
+            least = timedelta(seconds=1) if rules.trial else LEAST_IDLE
+            if not least <= idle <= MOST_IDLE:
+                raise ConfigurationError(f"idle must be {'1s' if rules.trial else '30m'} … 30d")
         if isinstance(rules, ReminderRules):
             duration(rules.delay), duration(rules.expiry)
     except (msgspec.ValidationError, ConfigurationError) as exc:
@@ -124,6 +132,11 @@ class Shops:
             changes |= {"delay_ms": _ms(rules.delay), "expiry_ms": _ms(rules.expiry)}
         self._shops[setting.shop_id] = msgspec.structs.replace(self.of(setting.shop_id), **changes)
         self.version += 1
+
+    def reset(self, shop_id: str, name: str) -> None:
+        """Take a deleted record in: the setting has its defaults again."""
+        if name in _KINDS and shop_id in self._shops:
+            self.apply(Setting(shop_id=shop_id, name=name, value=msgspec.to_builtins(_KINDS[name][1]())))
 
 
 def _ms(text: str) -> int:
@@ -191,13 +204,16 @@ def follow(settings: Settings, shops: Shops, on_change: Callable[[str], None] | 
 
 
 def _take_in(key: bytes | None, value: bytes | None, shops: Shops, on_change: Callable[[str], None] | None) -> None:
-    if value is None:
-        return
     try:
-        setting = decode_setting(value)
-        shops.apply(setting)
-    except (msgspec.DecodeError, ConfigurationError) as exc:
+        if value is None:
+            shop_id, _, name = (key or b"").decode().rpartition("/")
+            shops.reset(shop_id, name)
+        else:
+            setting = decode_setting(value)
+            shop_id = setting.shop_id
+            shops.apply(setting)
+    except (msgspec.DecodeError, ConfigurationError, RecursionError, ValueError) as exc:
         log.warning("setting %r is wrong and has been ignored: %s", key, exc)
         return
     if on_change is not None:
-        on_change(setting.shop_id)
+        on_change(shop_id)
