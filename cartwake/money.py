@@ -16,7 +16,7 @@ CURRENCIES = frozenset(
     UGX USD UYU UZS VED VES VND VUV WST XAF XCD XCG XOF XPF YER ZAR ZMW ZWG""".split()
 )
 MOST = Decimal(10) ** 12
-_PLACES = -6
+_PLACES = range(-6, 13)  # exponents: 0E+100 is a number, but no price
 
 
 class Line(Protocol):
@@ -42,7 +42,7 @@ def check_amount(amount: Decimal | None, name: str) -> None:
         raise InvalidEvent(f"{name}: {amount} is no number")
     if amount < 0:
         raise InvalidEvent(f"{name}: {amount} is negative")
-    if amount > MOST or int(amount.as_tuple().exponent) < _PLACES:
+    if amount > MOST or amount.as_tuple().exponent not in _PLACES:
         raise InvalidEvent(f"{name}: out of range (at most 10^12, six decimals)")
 
 
