@@ -92,7 +92,8 @@ def console(settings: Settings) -> None:
         ClickHouse.connect(settings.clickhouse_dsn, settings.clickhouse_database) as store,
         Publisher(settings) as publisher,
     ):
-        app = create_app(carts=Carts(store), publisher=publisher, settings=settings)
+        hosts = [name for part in settings.console_hosts.split(",") if (name := part.strip())]
+        app = create_app(carts=Carts(store), publisher=publisher, settings=settings, hosts=hosts)
         uvicorn.run(
             app,
             host=settings.host,

@@ -33,6 +33,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     # ClickHouse: empty means the embedded engine on 127.0.0.1:clickhouse_port
     clickhouse_dsn: str = ""
     clickhouse_port: Port = 8123
+    clickhouse_password: str = ""  # of the embedded engine; empty means one made and kept in data_dir
     clickhouse_database: Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")] = "cartwake"
     retention_days: Annotated[int, Meta(ge=1, le=3650)] = 90
 
@@ -49,6 +50,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     host: str = "127.0.0.1"
     collector_port: Port = 8001
     console_port: Port = 8000
+    console_hosts: str = ""  # names the console may be called by besides loopback, separated by commas
     public_url: str = ""
     secret: str = ""  # signs links; empty means one kept in data_dir
     ingest_token: str = ""  # empty means open, which is refused on an address that is not loopback

@@ -24,9 +24,9 @@ CLOSE_BOUND_S = 8.0
 PASSWORD_VARIABLE = "CARTWAKE_CLICKHOUSE_PASSWORD"  # noqa: S105 - the variable's name
 
 
-def password(data_dir: Path) -> str:
-    """The embedded ClickHouse's password, made and kept in `data_dir/clickhouse.password` when there is none."""
-    if given := os.environ.get(PASSWORD_VARIABLE):
+def password(data_dir: Path, given: str = "") -> str:
+    """`given`, else the environment's, else the one that is made once and kept in `data_dir/clickhouse.password`."""
+    if given := given or os.environ.get(PASSWORD_VARIABLE, ""):
         return given
     path = data_dir / "clickhouse.password"
     data_dir.mkdir(parents=True, exist_ok=True)
@@ -41,9 +41,9 @@ def password(data_dir: Path) -> str:
     raise ConfigurationError(f"{path} is empty. Remove it, and a new password is made.")
 
 
-def dsn(data_dir: Path, port: int, database: str) -> str:
+def dsn(data_dir: Path, port: int, database: str, given: str = "") -> str:
     """`clickhouse://user:password@127.0.0.1:port/database` of the embedded ClickHouse of `data_dir`."""
-    return f"clickhouse://{USER}:{quote(password(data_dir), safe='')}@127.0.0.1:{port}/{database}"
+    return f"clickhouse://{USER}:{quote(password(data_dir, given), safe='')}@127.0.0.1:{port}/{database}"
 
 
 def answers(port: int, timeout_s: float = 1.0) -> bool:

@@ -89,6 +89,7 @@ def clickhouse_part(settings: Settings) -> Part:
     return Part(
         "clickhouse",
         argv,
+        env={clickhouse.PASSWORD_VARIABLE: settings.clickhouse_password} if settings.clickhouse_password else {},
         ready=lambda: clickhouse.answers(port),
         way_out=f"Use it: CARTWAKE_CLICKHOUSE_DSN=clickhouse://user:password@127.0.0.1:{port}/cartwake, "
         "or take another port: CARTWAKE_CLICKHOUSE_PORT=18123",
@@ -117,7 +118,9 @@ def _addressed(settings: Settings, *, kafka: bool, clickhouse: bool, mailbox: bo
     if kafka and not settings.kafka_bootstrap:
         changes["kafka_bootstrap"] = f"127.0.0.1:{settings.kafka_port}"
     if clickhouse and not settings.clickhouse_dsn:
-        changes["clickhouse_dsn"] = dsn(settings.data_dir, settings.clickhouse_port, settings.clickhouse_database)
+        changes["clickhouse_dsn"] = dsn(
+            settings.data_dir, settings.clickhouse_port, settings.clickhouse_database, settings.clickhouse_password
+        )
     if mailbox and not settings.smtp_host:
         changes |= {"smtp_host": "127.0.0.1", "smtp_port": settings.mailbox_port, "smtp_tls": "none"}
     return msgspec.structs.replace(settings, **changes)
