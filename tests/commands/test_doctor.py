@@ -14,7 +14,7 @@ from cartwake.settings import Settings
 from local import stack
 from sinks.clickhouse import ClickHouse
 from tests.commands.conftest import Run
-from tests.commands.test_topics import make
+from tests.commands.test_topics_command import make
 from tests.conftest import free_port
 
 pytestmark = pytest.mark.stack
