@@ -12,6 +12,7 @@ from streams.runtime.table import Table
 K = TypeVar("K", bound=Hashable)
 S = TypeVar("S")
 
+MOST_HEADERS = 64 * 1024  # bytes of a stranger's headers that are forwarded
 INPUT = "input"  # the source name of watermarks that whoever feeds the pipeline sends
 
 
@@ -125,11 +126,16 @@ class Partition(Generic[K, S]):
         shared = self._shared
         topic = shared.prefix + record.topic.removeprefix(shared.prefix)
         headers = {"reason": reason, "topic": topic, "partition": record.partition, "offset": record.offset}
+        headers["stage"] = self.stage.name
+        key, value, room = record.key, record.value, shared.producer.room
+        if (size := len(key or b"") + len(value or b"")) > room:  # brokers bound records as they are compressed
+            headers["cut"] = size
+            key, value = key and key[:1_000], value and value[: room - 1_000]
         shared.producer.send(
             shared.prefix + shared.dead_letters,
-            record.key,
-            record.value,
-            headers=[(k, str(v).encode()) for k, v in (headers | {"stage": self.stage.name}).items()],
+            key,
+            value,
+            headers=[(k, str(v).encode("utf-8", "replace")) for k, v in headers.items()],
         )
         self.count("dead_letters")
         self._bad += 1
@@ -151,7 +157,8 @@ class Partition(Generic[K, S]):
         right = shared.partitioner(raw, shared.partitions_of[topic])
         if right == self.partition or any(name == shared.forwarded_header for name, _ in record.headers):
             return False
-        headers = [*record.headers, (shared.forwarded_header, b"1")]
+        kept = record.headers if sum(len(v or b"") for _, v in record.headers) <= MOST_HEADERS else ()
+        headers = [*kept, (shared.forwarded_header, b"1")]
         shared.producer.send(shared.prefix + topic, raw, record.value, partition=right, headers=headers)
         self.count("forwarded")
         return True
@@ -223,9 +230,8 @@ class Partition(Generic[K, S]):
         marker = self._shared.watermark_header
         run: list[Record] = []
         for record in records:
-            if record.headers and (mark := _header(record, marker)) is not None:
-                source, _, at = mark.decode().rpartition("|")
-                yield run, record.offset + 1, (source, int(at))
+            if record.headers and (watermark := _watermark(record, marker)) is not None:
+                yield run, record.offset + 1, watermark
                 run = []
             else:
                 run.append(record)
@@ -240,8 +246,16 @@ class Partition(Generic[K, S]):
                 shared.producer.send(shared.prefix + topic, None, None, partition=number, headers=mark)
 
 
-def _header(record: Record, name: str) -> bytes | None:
-    return next((value for key, value in record.headers if key == name), None)
+def _watermark(record: Record, header: str) -> tuple[str, int] | None:
+    """What `_pass_on` has written; a record that says something is none, whatever its headers."""
+    if record.value is not None:
+        return None
+    try:
+        mark = next((value for key, value in record.headers if key == header), None) or b""
+        source, _, at = mark.decode().rpartition("|")
+        return source, int(at)
+    except ValueError:
+        return None
 
 
 def sources(stage: Stage[Any, Any], partitions_of: Mapping[str, int]) -> dict[str, list[str]]:

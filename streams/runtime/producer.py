@@ -18,6 +18,7 @@ class Producer:
 
     def __init__(self, bootstrap: str, *, max_bytes: int) -> None:
         self._failures: list[str] = []
+        self.room = max_bytes - 64 * 1024  # for key and value, beside headers and what the protocol adds
         self._producer: Any = confluent_kafka.Producer(
             {
                 "bootstrap.servers": bootstrap,
