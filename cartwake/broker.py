@@ -22,7 +22,10 @@ def connect(settings: Settings, *, say: Say = print, patience: float | None = No
     while True:
         try:
             return KafkaAdminClient(
-                bootstrap_servers=settings.bootstrap.split(","), request_timeout_ms=10_000, client_id="cartwake-admin"
+                bootstrap_servers=settings.bootstrap.split(","),
+                client_id="cartwake-admin",
+                request_timeout_ms=10_000,
+                bootstrap_timeout_ms=2_000,  # the patience is ours
             )
         except KafkaError as exc:
             waited = time.monotonic() - began

@@ -6,6 +6,7 @@ end of what it has finished, and after a rebalance everything is sought before t
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -42,6 +43,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     def __post_init__(self) -> None:
         super().__post_init__()
         self._delivered: dict[TP, int] = {}
+        self._asked: dict[TP, int] = {}  # epoch ms when the fetch was sent whose answer was the last to arrive
         self.seeks = 0  # how often all was sought
         self.fetched_after = 0  # `seeks` when the last fetch took its records
 
@@ -50,6 +52,24 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         consumer._partition_assignment_strategy = [RangePartitionAssignor]
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS
         return consumer
+
+    async def on_start(self) -> None:
+        """Note when each fetch is sent: in a process that was stopped its answer may have waited for hours."""
+        await super().on_start()
+        fetcher: Any = self._ensure_consumer()._fetcher
+        fetch = fetcher._proc_fetch_request
+
+        async def note(assignment: Any, node: Any, request: Any) -> Any:
+            asked = time.time_ns() // 1_000_000
+            result = await fetch(assignment, node, request)
+            for topic, partitions in request.topics:
+                for number, *_ in partitions:
+                    state = assignment.state_value(TopicPartition(topic, number))
+                    if state is not None and (state.timestamp or 0) > asked:  # it was answered, not refused
+                        self._asked[TP(topic, number)] = asked
+            return result
+
+        fetcher._proc_fetch_request = note
 
     async def commit_positions(self, positions: dict[TP, int]) -> bool:
         """Commit; False when the group has given these partitions to somebody else. Other errors are raised."""
@@ -78,6 +98,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         for place, start in starts.items():
             consumer.seek(place, start)
         self._delivered.clear()
+        self._asked.clear()
         self.seeks += 1
         return {TP(*place): start for place, start in starts.items()}
 
@@ -90,7 +111,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         return fetched
 
     async def ends(self) -> dict[TP, tuple[int, int]]:
-        """Partitions fetched to their end: (end of the last batch handed out, epoch ms when the end was known).
+        """Partitions fetched to their end: (end of the last batch handed out, epoch ms when the end was asked for).
 
         Asked in the consumer's own thread, so that no batch is between the fetcher and the answer. The end is
         judged by the fetch position, which passes the markers of transactions that carry no record.
@@ -103,9 +124,10 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         assignment: Any = subscription.assignment if subscription is not None else None
         for place in assignment.tps if assignment is not None else ():
             state = assignment.state_value(place)
-            if state.timestamp is None or not state.has_valid_position or state.position < state.highwater:
+            asked = self._asked.get(TP(*place))
+            if asked is None or not state.has_valid_position or state.position < state.highwater:
                 continue
-            found[TP(*place)] = (self._delivered.get(TP(*place), 0), state.timestamp)
+            found[TP(*place)] = (self._delivered.get(TP(*place), 0), asked)
         return found
 
 

@@ -122,16 +122,16 @@ class World:
         self.make(self.prefix + DEAD, 1, {"max.message.bytes": str(2 * 1024 * 1024)})
 
     def make(self, name: str, partitions: int, config: dict[str, str] | None = None) -> None:
-        """Create a topic and wait until it is known."""
+        """Create a topic unless it is there, and wait until it is known."""
+        if name in self._admin.list_topics(timeout=10).topics:
+            return
         new = NewTopic(name, partitions, 1, config=config or {})
         self._admin.create_topics([new])[name].result(30)
 
     def app(self, *stages: Stage[Any, Any], **config: Any) -> App:
         """An app of this world's group, its changelogs made when they are missing."""
-        known = self._admin.list_topics(timeout=10).topics
         for stage in stages:
-            if (name := f"{self.group}-{stage.name}-changelog") not in known:
-                self.make(name, self.partitions, {"cleanup.policy": "compact"})
+            self.make(f"{self.group}-{stage.name}-changelog", self.partitions, {"cleanup.policy": "compact"})
         options: dict[str, Any] = {
             "group": self.group,
             "bootstrap": self.bootstrap,
