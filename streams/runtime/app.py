@@ -6,6 +6,7 @@ A crash between any two leaves input that is read again and folds to the same.
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -190,12 +191,15 @@ class App(faust.App):  # type: ignore[misc]
         """Finish what is under way and commit it: partitions are about to be given back, or the worker stops."""
         if not self.partitions:
             return
-        async with self._lock:
-            owned = self.failure is None and await self._commit()
-        if owned and self._effects:
-            await asyncio.wait(self._effects, timeout=self.config.session_timeout / 2)
+        patience = time.monotonic() + self.config.session_timeout / 2
+        owned = True
+        while owned:
             async with self._lock:
                 owned = self.failure is None and await self._commit()
+            left = patience - time.monotonic()
+            if left <= 0 or not (owned and self._effects):
+                break
+            await asyncio.wait(set(self._effects), timeout=left)  # what they give may want more of them
         if not owned:
             log.warning("partitions were taken away before the last commit; their input will be read again")
         self.partitions.clear()
