@@ -8,7 +8,7 @@ from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from cartwake.errors import ConfigurationError, KafkaUnavailable
 from cartwake.settings import Settings
-from cartwake.topics import ALL, check_joined
+from cartwake.topics import ALL, DEAD_LETTER_BYTES, check_joined
 
 Say = Callable[[str], None]
 
@@ -57,6 +57,7 @@ def ensure_topics(
         found = {name.removeprefix(prefix): n for name, n in counts.items()}
         if changelogs:
             compacted = {"cleanup.policy": "compact", "compression.type": "producer"}
+            compacted["max.message.bytes"] = str(DEAD_LETTER_BYTES)  # what our producers send at most
             logs = {name: (found[topic], compacted) for name, topic in changelogs.items()}
             _create(admin, settings, logs)
             for name, n in _counts(admin, logs).items():

@@ -91,7 +91,8 @@ class CartStage:
         elif record.offset <= cart.offset:
             return at  # folded before the last crash
         held = cart.held
-        outcomes = fold(cart, event, at=at, offset=record.offset, idle=self._idle(key))
+        size = len(record.value or b"")
+        outcomes = fold(cart, event, at=at, offset=record.offset, idle=self._idle(key), size=size)
         if outcomes is None:
             context.count("duplicates")
             return at

@@ -12,7 +12,17 @@ import msgspec
 from msgspec import Struct
 
 from cartwake.clock import rfc3339
-from cartwake.model import CART_ACTIVITY, CartEvent, CartOutcome, Consent, Item, consent_of, derived_id
+from cartwake.model import (
+    CART_ACTIVITY,
+    MAX_BYTES,
+    CartEvent,
+    CartOutcome,
+    Consent,
+    Item,
+    consent_of,
+    derived_id,
+    encode,
+)
 from cartwake.money import total
 
 SEEN: Final = 64
@@ -20,6 +30,8 @@ AHEAD_MS: Final = 5 * 60 * 1000
 _DAY: Final = 24 * 3600 * 1000
 KEEP_MS: Final = 90 * _DAY
 KEEP_ENDED_MS: Final = 7 * _DAY
+#: A state and an outcome are records too: a cart holds no more lines than fit, in bytes of JSON.
+MOST_BYTES: Final = 2 * MAX_BYTES
 #: Outcomes that can follow from one record of a cart; revisions leave room for them.
 _PER_RECORD: Final = 16
 
@@ -61,6 +73,7 @@ class Cart(Struct, array_like=True):
     customer_id: str | None = None
     email: str | None = None
     consent: Consent | None = None
+    weight: int = 0  # bytes of the events that filled the cart: its lines weigh at most that
 
 
 def clamp(at: int, arrival: int) -> int:
@@ -91,10 +104,10 @@ def fire(cart: Cart, idle: int) -> CartOutcome:
     return _outcome(cart, "cart.abandoned", deadline)
 
 
-def fold(cart: Cart, event: CartEvent, *, at: int, offset: int, idle: int) -> list[CartOutcome] | None:
+def fold(cart: Cart, event: CartEvent, *, at: int, offset: int, idle: int, size: int = 0) -> list[CartOutcome] | None:
     """Take one event in; what follows from it, in order, or None when the cart has already seen it.
 
-    `at` is the event's time after `clamp`, `offset` its place in the partition.
+    `at` is the event's time after `clamp`, `offset` its place in the partition, `size` its length in bytes.
     """
     if event.event_id in cart.seen:
         return None
@@ -106,6 +119,7 @@ def fold(cart: Cart, event: CartEvent, *, at: int, offset: int, idle: int) -> li
     if cart.created_at < 0:
         cart.created_at = at
     _note_person(cart, event)
+    cart.weight += size
     if event.type in CART_ACTIVITY:
         _act(cart, event, at, outcomes)
     elif event.type == "order.placed":
@@ -120,7 +134,7 @@ def _act(cart: Cart, event: CartEvent, at: int, outcomes: list[CartOutcome]) -> 
     if event.type == "checkout.step" and at >= cart.stage_at:
         cart.stage, cart.stage_at = event.step, at
     change = _CHANGES.get(event.type)
-    if change is not None and at >= cart.replaced_at and change(cart, event, at):
+    if change is not None and at >= cart.replaced_at and _fits(cart, event) and change(cart, event, at):
         cart.changed_at = max(cart.changed_at, at)
     cart.last_activity = max(cart.last_activity, at)
     left = cart.abandonment
@@ -166,6 +180,13 @@ def _merge(cart: Cart, at: int, outcomes: list[CartOutcome]) -> None:
 def _withdraw(cart: Cart, at: int, reason: str, outcomes: list[CartOutcome]) -> None:
     outcomes.append(_outcome(cart, "cart.withdrawn", at, reason=reason))
     cart.abandonment = None
+
+
+def _fits(cart: Cart, event: CartEvent) -> bool:
+    """Whether the cart may grow by this; what is too much changes nothing but is still activity."""
+    if cart.weight > MOST_BYTES:
+        cart.weight = len(encode(cart.lines)) + len(encode(event.items))
+    return cart.weight <= MOST_BYTES or event.type != "cart.item_added"
 
 
 # -- changes of contents: each says whether it changed anything ------------------------------------------------

@@ -12,6 +12,7 @@ from cartwake.clock import rfc3339
 from cartwake.errors import InvalidEvent
 from cartwake.model import decode_order_event, derived_id, encode, subscriber_id_for
 from cartwake.stage import Context, Record
+from streams.carts import clamp
 
 
 class OrderStage:
@@ -57,6 +58,6 @@ class OrderStage:
             "email": order.email,
             "order_id": order.order_id,
             "cart_id": order.cart_id,
-            "occurred_at": rfc3339(order.at),
+            "occurred_at": rfc3339(clamp(order.at, record.timestamp)),
         }
         self._context.emit(topics.SUBSCRIBER_EVENTS.name, subscriber_id, encode(purchase))
