@@ -16,7 +16,13 @@ if [ ! -x .venv/bin/pip ]; then
         fail "'$python -m venv' failed. On Debian and Ubuntu: apt install python3-venv"
 fi
 say "installing the locked packages of requirements/$kind.txt (about 350 MB the first time; a few minutes on a slow line)"
-.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes --progress-bar on -r "requirements/$kind.txt" ||
+# pip's words, shortened to the packages as they come; its exit status goes around the pipe
+status=.venv/.pip-status
+{
+    .venv/bin/pip install --disable-pip-version-check --require-hashes --progress-bar off -r "requirements/$kind.txt" 2>&1
+    echo $? >"$status"
+} | sed -n -e 's/^ *Downloading \([^ ]*\/\)*\([^ ]*\)/    \2/p' -e '/^ *Installing collected/s/:.*//p' -e '/ERROR/p' -e '/^WARNING: Retrying/p' >&2
+[ "$(cat "$status")" = 0 ] ||
     fail "a package could not be installed; pip's words above say which. Behind a proxy or a mirror set PIP_INDEX_URL and run the same command again"
 .venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable . ||
     fail "the project itself could not be installed; see pip's words above"

@@ -47,7 +47,7 @@ def _outcomes(story: Story) -> Counter[str]:
 
 def test_the_demo_tells_its_story_and_leaves_nothing_running(tmp_path: Path) -> None:
     ports = {name: free_port() for name in ("kafka_port", "clickhouse_port", "collector_port", "console_port")}
-    settings = Settings(data_dir=tmp_path, mailbox_port=free_port(below=58_000), **ports)
+    settings = Settings(data_dir=tmp_path, mailbox_port=free_port(below=24_000), **ports)
     done = subprocess.run(
         [sys.executable, "-m", "cartwake", "demo", "--once", "--json"],
         env=settings.environment() | {"PATH": "/usr/bin:/bin"},

@@ -1,6 +1,7 @@
 """What these tests look at the machine with."""
 
 import os
+import random
 import socket
 import time
 from collections.abc import Callable
@@ -8,9 +9,11 @@ from pathlib import Path
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    while True:  # outside of what the system gives to clients, which could take it before a server does
+        port = random.randrange(12_000, 24_000)
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)):
+                return port
 
 
 def eventually(check: Callable[[], object], bound_s: float = 15.0) -> None:
