@@ -19,8 +19,8 @@ say "installing the locked packages of requirements/$kind.txt (about 350 MB the 
 # pip's words, shortened to the packages as they come; its exit status goes around the pipe
 status=.venv/.pip-status
 {
-    .venv/bin/pip install --disable-pip-version-check --require-hashes --progress-bar off -r "requirements/$kind.txt" 2>&1
-    echo $? >"$status"
+    .venv/bin/pip install --disable-pip-version-check --require-hashes --progress-bar off -r "requirements/$kind.txt" 2>&1 &&
+        echo 0 >"$status" || echo 1 >"$status"
 } | sed -n -e 's/^ *Downloading \([^ ]*\/\)*\([^ ]*\)/    \2/p' -e '/^ *Installing collected/s/:.*//p' -e '/ERROR/p' -e '/^WARNING: Retrying/p' >&2
 [ "$(cat "$status")" = 0 ] ||
     fail "a package could not be installed; pip's words above say which. Behind a proxy or a mirror set PIP_INDEX_URL and run the same command again"

@@ -117,7 +117,7 @@ def test_no_record_is_lost_or_counted_twice_while_members_come_and_go(make_world
         feeder = threading.Thread(target=feed)
         feeder.start()
         try:
-            for _ in range(5):
+            for _ in range(3):
                 guest = world.app(tallying())
                 await guest.start()
                 await until(lambda guest=guest: len(numbers_of(guest)) == 1)

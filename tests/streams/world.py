@@ -122,11 +122,13 @@ class World:
         self.make(self.prefix + DEAD, 1, {"max.message.bytes": str(2 * 1024 * 1024)})
 
     def make(self, name: str, partitions: int, config: dict[str, str] | None = None) -> None:
-        """Create a topic unless it is there, and wait until it is known."""
-        if name in self._admin.list_topics(timeout=10).topics:
-            return
+        """Create a topic unless it is there."""
         new = NewTopic(name, partitions, 1, config=config or {})
-        self._admin.create_topics([new])[name].result(30)
+        try:
+            self._admin.create_topics([new])[name].result(30)
+        except confluent_kafka.KafkaException as exc:
+            if exc.args[0].code() != confluent_kafka.KafkaError.TOPIC_ALREADY_EXISTS:
+                raise
 
     def app(self, *stages: Stage[Any, Any], **config: Any) -> App:
         """An app of this world's group, its changelogs made when they are missing."""
