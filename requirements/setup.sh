@@ -15,7 +15,7 @@ if [ ! -x .venv/bin/pip ]; then
     "$python" -m venv .venv ||
         fail "'$python -m venv' failed. On Debian and Ubuntu: apt install python3-venv"
 fi
-say "installing the locked packages of requirements/$kind.txt (about 350 MB the first time; a few minutes on a slow line)"
+say "installing the locked packages of requirements/$kind.txt (some 400 MB the first time; a few minutes on a slow line)"
 # pip's words, shortened to the packages as they come; its exit status goes around the pipe
 status=.venv/.pip-status
 {
