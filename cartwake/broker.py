@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Mapping
 
-from kafka.admin import KafkaAdminClient  # kafka-python
+from kafka.admin import ConfigResource, KafkaAdminClient  # kafka-python
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from cartwake.errors import ConfigurationError, KafkaUnavailable
@@ -54,6 +54,9 @@ def ensure_topics(
         _create(admin, settings, wanted)
         counts = _counts(admin, wanted)
         check_joined(counts, prefix)
+        for name, kind in _timestamps(admin, counts).items():
+            if kind != "LogAppendTime":
+                say(client_times(name, kind, settings))
         found = {name.removeprefix(prefix): n for name, n in counts.items()}
         if changelogs:
             compacted = {"cleanup.policy": "compact", "compression.type": "producer"}
@@ -70,6 +73,15 @@ def ensure_topics(
         return found
     finally:
         admin.close()
+
+
+def client_times(topic: str, kind: str, settings: Settings) -> str:
+    """What is wrong with a topic that keeps its writers' times, and the command that puts it right."""
+    return (
+        f"{topic} has message.timestamp.type={kind}, so progress and retention follow the clocks of whoever writes to "
+        f"it. Set it: kafka-configs.sh --bootstrap-server {settings.bootstrap} --alter --entity-type topics "
+        f"--entity-name {topic} --add-config message.timestamp.type=LogAppendTime"
+    )
 
 
 def delete_topics(settings: Settings, names: Iterable[str]) -> None:
@@ -99,6 +111,11 @@ def _create(admin: KafkaAdminClient, settings: Settings, wanted: Mapping[str, tu
         pass  # another role was faster
     except KafkaError as exc:
         raise KafkaUnavailable(f"topics could not be created on {settings.bootstrap}: {exc}") from exc
+
+
+def _timestamps(admin: KafkaAdminClient, names: Iterable[str]) -> dict[str, str]:
+    configs = admin.describe_configs([ConfigResource("topic", name) for name in names], config_filter="all")["topic"]
+    return {name: str(options["message.timestamp.type"]["value"]) for name, options in configs.items()}
 
 
 def _counts(admin: KafkaAdminClient, wanted: Iterable[str]) -> dict[str, int]:

@@ -42,7 +42,7 @@ class FakeContext:
         self.time: Any = (
             EventProgress({name: ["input"] for name in self.inputs}, [])
             if self.event_time
-            else LiveProgress(self.inputs)
+            else LiveProgress(self.inputs, lambda: 2**62)
         )
 
     @property

@@ -92,12 +92,10 @@ def kept(topic: Found) -> str:
 
 def wrong(found: list[Found], settings: Settings) -> list[str]:
     """What is no error at once but makes results depend on a client's clock, with the command that puts it right."""
+    from cartwake.broker import client_times
+
     return [
-        f"{x.name} has message.timestamp.type={x.timestamps}, so progress and retention follow the clocks of whoever "
-        f"writes to it. Set it: kafka-configs.sh --bootstrap-server {settings.bootstrap} --alter --entity-type topics "
-        f"--entity-name {x.name} --add-config message.timestamp.type=LogAppendTime"
-        for x in found
-        if x.partitions and x.timestamps != "LogAppendTime"
+        client_times(x.name, x.timestamps, settings) for x in found if x.partitions and x.timestamps != "LogAppendTime"
     ]
 
 

@@ -10,20 +10,31 @@ the others, or of the stage's other partitions in this worker, is held: so a sta
 in the order of their time, as finely as watermarks come.
 """
 
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
+
+
+def wall_ms() -> int:
+    """Epoch milliseconds by this machine's clock."""
+    return time.time_ns() // 1_000_000
 
 
 class LiveProgress:
-    """Progress by the broker's clock, over the inputs that the stage joins."""
+    """Progress by the broker's clock, over the inputs that the stage joins.
 
-    def __init__(self, inputs: Iterable[str]) -> None:
+    It does not run ahead of `wall`: on a topic that keeps its writers' times one of them may lie in the far future,
+    and progress cannot go back.
+    """
+
+    def __init__(self, inputs: Iterable[str], wall: Callable[[], int] = wall_ms) -> None:
         self._inputs = dict.fromkeys(inputs, 0)
+        self._wall = wall
         self.now = 0
 
     def read(self, topic: str, timestamp: int) -> int:
         """A record of `topic` with this broker time (epoch ms) is about to be taken, or its end was seen then."""
         if timestamp > self._inputs[topic]:
-            self._inputs[topic] = timestamp
+            self._inputs[topic] = min(timestamp, self._wall())
             self.now = max(self.now, min(self._inputs.values()))
         return self.now
 

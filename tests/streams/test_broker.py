@@ -1,0 +1,51 @@
+"""What is refused or reported about topics when a role starts, on a real Kafka."""
+
+import pytest
+
+from cartwake.broker import connect, ensure_topics
+from cartwake.errors import ConfigurationError
+from cartwake.settings import Settings
+
+pytestmark = pytest.mark.stack
+
+
+def _create(settings: Settings, name: str, partitions: int, **configs: str) -> None:
+    admin = connect(settings, patience=10)
+    options = {option.replace("_", "."): value for option, value in configs.items()}
+    topic = {"num_partitions": partitions, "replication_factor": 1, "configs": options}
+    admin.create_topics({settings.topic_prefix + name: topic}, wait_for_metadata=True)
+    admin.close()
+
+
+def test_a_topic_that_keeps_its_writers_times_is_reported(settings: Settings) -> None:
+    _create(settings, "cart-events", 4, message_timestamp_type="CreateTime")
+    said: list[str] = []
+    ensure_topics(settings, say=said.append)
+    (words,) = said
+    assert f"{settings.topic_prefix}cart-events has message.timestamp.type=CreateTime" in words
+    assert "--add-config message.timestamp.type=LogAppendTime" in words
+
+
+def test_joined_topics_with_unequal_partitions_are_refused_with_the_repair(settings: Settings) -> None:
+    _create(settings, "device-events", 3)
+    with pytest.raises(ConfigurationError, match="joined topics need the same number") as refused:
+        ensure_topics(settings)
+    assert f"--topic {settings.topic_prefix}device-events --partitions 4" in str(refused.value)
+
+
+def test_a_changelog_that_does_not_follow_its_input_is_refused(settings: Settings) -> None:
+    _create(settings, "state", 2)
+    changelogs = {f"{settings.topic_prefix}state": "cart-events"}
+    with pytest.raises(ConfigurationError, match="has 2 partitions, but its input"):
+        ensure_topics(settings, changelogs)
+
+
+def test_a_shops_own_partition_count_is_kept(settings: Settings) -> None:
+    _create(settings, "cart-events", 7, message_timestamp_type="LogAppendTime")
+    changelog = f"{settings.topic_prefix}log"
+    counts = ensure_topics(settings, {changelog: "cart-events"})
+    assert counts["cart-events"] == 7
+    admin = connect(settings, patience=10)
+    (found,) = admin.describe_topics([changelog])
+    admin.close()
+    assert len(found["partitions"]) == 7
