@@ -67,7 +67,7 @@ def test_state_is_restored_after_kill_9_and_each_record_counts_once(make_world: 
         feeder = threading.Thread(target=feed)
         feeder.start()
         try:
-            for kills in range(3):
+            for kills in range(2):
                 with worker(world) as process:
                     await until(lambda process=process: len(process.said) >= 2)  # a line for each partition
                     floor = world.committed(NUMBERS, 0) + world.committed(NUMBERS, 1)
