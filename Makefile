@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: demo test check bench faults lock clean
+.PHONY: demo test check lock clean
 demo: .venv/.local-ready
 	@$(BIN)/cartwake demo $(ARGS)
 

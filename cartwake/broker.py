@@ -8,7 +8,7 @@ from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from cartwake.errors import ConfigurationError, KafkaUnavailable
 from cartwake.settings import Settings
-from cartwake.topics import ALL, DEAD_LETTER_BYTES, check_joined
+from cartwake.topics import ALL, DEAD_LETTER_BYTES, JOINED, check_joined
 
 Say = Callable[[str], None]
 
@@ -50,10 +50,15 @@ def ensure_topics(
     admin = connect(settings, say=say, patience=patience)
     try:
         prefix = settings.topic_prefix
-        wanted = {prefix + topic.name: (settings.partitions, dict(topic.config)) for topic in ALL}
+        there = _there(admin, [prefix + topic.name for topic in ALL])
+        # what is joined with a topic that a shop has made follows it
+        follows = {
+            t.name: there[prefix + x.name] for group in JOINED for t in group for x in group if prefix + x.name in there
+        }
+        wanted = {prefix + t.name: (follows.get(t.name, settings.partitions), dict(t.config)) for t in ALL}
         _create(admin, settings, wanted)
         counts = _counts(admin, wanted)
-        check_joined(counts, prefix)
+        check_joined(counts, prefix, settings.bootstrap)
         for name, kind in _timestamps(admin, counts).items():
             if kind != "LogAppendTime":
                 say(client_times(name, kind, settings))
@@ -94,6 +99,11 @@ def delete_topics(settings: Settings, names: Iterable[str]) -> None:
             admin.delete_topics(doomed)
     finally:
         admin.close()
+
+
+def _there(admin: KafkaAdminClient, names: Iterable[str]) -> dict[str, int]:
+    present = list(set(admin.list_topics()) & set(names))
+    return {t["name"]: len(t["partitions"]) for t in (admin.describe_topics(present) if present else [])}
 
 
 def _create(admin: KafkaAdminClient, settings: Settings, wanted: Mapping[str, tuple[int, dict[str, str]]]) -> None:

@@ -103,5 +103,6 @@ def _app(settings: Settings, role: str, stages: list[Stage[Any, Any]], say: Say)
         forwarded_header=topics.FORWARDED,
         watermark_header=topics.WATERMARK,
         event_time=settings.time == "event",
+        commit_interval=0.1 if settings.time == "event" else 0.5,  # mails keep up with a day that passes in seconds
     )
     return App(config, stages)

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from cartwake.broker import ensure_topics
-from cartwake.errors import CartwakeError
+from cartwake.errors import CartwakeError, SinkUnavailable
 from cartwake.publish import Publisher
 from cartwake.secret import secret_of
 from cartwake.settings import Settings
@@ -48,9 +48,15 @@ def sink(settings: Settings) -> None:
     from sinks.migrate import migrate_settings
     from sinks.sink import Sink
 
-    stop = _stop_on_signals()
     ensure_topics(settings, say=log.warning)
-    with ClickHouse.connect(settings.clickhouse_dsn, settings.clickhouse_database, stop=stop) as store:
+    stop = _stop_on_signals()  # not before: who waits for Kafka just ends
+    try:
+        store = ClickHouse.connect(settings.clickhouse_dsn, settings.clickhouse_database, stop=stop)
+    except SinkUnavailable:
+        if stop.is_set():
+            return
+        raise
+    with store:
         migrate_settings(store, settings)
         Sink(settings, store).run(stop)
 
@@ -64,7 +70,9 @@ def collector(settings: Settings) -> None:
     from reminders import tracking
     from reminders.links import Links
 
-    shops = _shops(settings)
+    shops = Shops()
+    # in the background: without Kafka it answers, and says 503
+    threading.Thread(target=_keep_shops, args=(settings, shops), name="shops", daemon=True).start()
     with Publisher(settings) as publisher:
         links = Links(settings.collector_url, secret_of(settings))
         routes: list[BaseRoute] = [*tracking.routes(links, publisher, shops)]
@@ -123,10 +131,14 @@ def run(role: str, settings: Settings) -> None:
 
 
 def _shops(settings: Settings) -> Shops:
-    ensure_topics(settings, say=log.warning)
     shops = Shops()
-    follow(settings, shops)  # until the process ends
+    _keep_shops(settings, shops)
     return shops
+
+
+def _keep_shops(settings: Settings, shops: Shops) -> None:
+    ensure_topics(settings, say=log.warning)
+    follow(settings, shops)  # until the process ends
 
 
 def _run_app(app: Any) -> None:

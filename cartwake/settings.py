@@ -18,20 +18,29 @@ from cartwake.errors import ConfigurationError
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
 _PREFIX = "CARTWAKE_"
+_HOSTS = r"^(([^\s,:]+|\[[0-9a-fA-F:]+\]):\d{1,5}(,([^\s,:]+|\[[0-9a-fA-F:]+\]):\d{1,5})*)?$"
+#: What to show where the default is empty.
+_EXAMPLES = {
+    "kafka_bootstrap": "kafka-1.example.com:9092,kafka-2.example.com:9092",
+    "clickhouse_dsn": "clickhouse://cartwake:password@clickhouse.example.com:8123/cartwake",
+    "public_url": "https://t.shop.example.com",
+    "secret": "$(openssl rand -hex 24)",
+    "demo_idle": "20s",
+}
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How this process reaches its parts."""
 
     # Kafka: empty means the embedded one on 127.0.0.1:kafka_port
-    kafka_bootstrap: str = ""
+    kafka_bootstrap: Annotated[str, Meta(pattern=_HOSTS)] = ""
     kafka_port: Port = 9092
     topic_prefix: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]*$")] = "cartwake."
     partitions: Annotated[int, Meta(ge=1, le=1000)] = 4
     replication: Annotated[int, Meta(ge=1, le=9)] = 1
 
     # ClickHouse: empty means the embedded engine on 127.0.0.1:clickhouse_port
-    clickhouse_dsn: str = ""
+    clickhouse_dsn: Annotated[str, Meta(pattern=r"^(clickhouse[a-z]*://\S+)?$")] = ""
     clickhouse_port: Port = 8123
     clickhouse_password: str = ""  # of the embedded engine; empty means one made and kept in data_dir
     clickhouse_database: Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")] = "cartwake"
@@ -43,16 +52,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     smtp_user: str = ""
     smtp_password: str = ""
     smtp_tls: Literal["starttls", "tls", "none"] = "starttls"
-    mailbox_port: Port = 1025
-    mail_from: str = "Cartwake <carts@example.com>"
+    mailbox_port: Annotated[int, Meta(ge=1, le=58_535)] = 1025  # its page is 7,000 above
+    mail_from: Annotated[str, Meta(pattern=r"^[^\r\n]*[^@\s<]+@[^@\s>]+>?$")] = "Cartwake <carts@example.com>"
 
     # What shoppers and staff reach. public_url is the collector's address as shoppers see it.
     host: str = "127.0.0.1"
     collector_port: Port = 8001
     console_port: Port = 8000
     console_hosts: str = ""  # names the console may be called by besides loopback, separated by commas
-    public_url: str = ""
-    secret: str = ""  # signs links; empty means one kept in data_dir
+    public_url: Annotated[str, Meta(pattern=r"^(https?://[^\s/]+\S*)?$")] = ""
+    secret: Annotated[str, Meta(pattern=r"^(\S.{14,}\S)?$")] = ""  # signs links; empty means one kept in data_dir
     ingest_token: str = ""  # empty means open, which is refused on an address that is not loopback
 
     # This machine
@@ -113,8 +122,10 @@ def load(environ: Mapping[str, str] = os.environ, file: Path = Path("cartwake.to
         return msgspec.convert(values, Settings, strict=False, dec_hook=lambda kind, value: kind(value))
     except msgspec.ValidationError as exc:
         name = str(exc).rpartition("`$.")[2].rstrip("`")
-        example = getattr(Settings(), name, "")
+        example = _EXAMPLES.get(name) or getattr(Settings(), name, "")
         reason = str(exc).partition(" - at")[0]
+        if "matching regex" in reason:
+            reason = "at least 16 characters" if name == "secret" else "not of the form that is needed"
         raise ConfigurationError(
             f"setting {name} ({_PREFIX}{name.upper()}): {reason}. Example: {_PREFIX}{name.upper()}={example}"
         ) from exc
@@ -123,4 +134,4 @@ def load(environ: Mapping[str, str] = os.environ, file: Path = Path("cartwake.to
 def _nearest(name: str) -> str:
     near = difflib.get_close_matches(name, Settings.__struct_fields__, n=1)
     found = near[0] if near else "kafka_bootstrap"
-    return f"Did you mean {_PREFIX}{found.upper()}={getattr(Settings(), found)!s}?"
+    return f"Did you mean {_PREFIX}{found.upper()}={_EXAMPLES.get(found) or getattr(Settings(), found)!s}?"

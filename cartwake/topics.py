@@ -52,7 +52,7 @@ FORWARDED: Final = "cartwake-forwarded"
 WATERMARK: Final = "cartwake-watermark"
 
 
-def check_joined(counts: Mapping[str, int], prefix: str) -> None:
+def check_joined(counts: Mapping[str, int], prefix: str, bootstrap: str = "host:9092") -> None:
     """Raise ConfigurationError when joined topics differ in partitions; `counts` is by full topic name."""
     for group in JOINED:
         found = {prefix + t.name: counts[prefix + t.name] for t in group if prefix + t.name in counts}
@@ -60,7 +60,9 @@ def check_joined(counts: Mapping[str, int], prefix: str) -> None:
             most = max(found.values())
             listed = ", ".join(f"{name} has {n}" for name, n in found.items())
             repair = "; ".join(
-                f"kafka-topics.sh --alter --topic {name} --partitions {most}" for name, n in found.items() if n < most
+                f"kafka-topics.sh --bootstrap-server {bootstrap} --alter --topic {name} --partitions {most}"
+                for name, n in found.items()
+                if n < most
             )
             raise ConfigurationError(
                 f"joined topics need the same number of partitions, but {listed}. Stop all roles, then: {repair}. "

@@ -63,6 +63,8 @@ def command(once: bool, as_json: bool) -> None:
             _summary(Console(highlight=False), shown, figures, running)
         if not once:
             _live(running, console, say)
+        elif not as_json:
+            console.print("[dim]Nothing is left running. To look at the pages, run it on a terminal without --once.[/]")
 
 
 def _settings(console: Console) -> Settings:

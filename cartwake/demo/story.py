@@ -229,8 +229,8 @@ def _shopper(story: Story, number: int) -> None:
     if reached == 4 and draw.random() < 0.85:
         at += draw.randrange(20_000, 3 * MINUTE)
         story.cart("order.placed", cart, at, order_id=f"O-2{number:03d}", total="0", **who)
-    elif draw.random() < 0.12:
-        at += 3 * HOUR + 15 * MINUTE + draw.randrange(HOUR)  # well after the mail, whatever the step
+    elif draw.random() < 0.12 and at + 7 * HOUR < story.end:
+        at += 5 * HOUR + draw.randrange(HOUR)  # well after the mail, however fast the day passes
         story.cart("cart.viewed", cart, at, **who)
         story.cart("order.placed", cart, at + 4 * MINUTE, order_id=f"O-3{number:03d}", total="0", **who)
 

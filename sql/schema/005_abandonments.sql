@@ -88,11 +88,12 @@ AS WITH
             AND type NOT IN ('message.opened', 'message.clicked', 'message.bounced')
         GROUP BY shop_id, abandonment_id, plan_id
     ),
+    -- a mail that was sent says more of the abandonment than a later request that was refused
     message AS
     (
         SELECT
             shop_id, abandonment_id,
-            argMax((said.1, said.2, said.3, said.4, plan_id), (at, said.1 != 'message.planned', plan_id)) AS latest
+            argMax((said.1, said.2, said.3, said.4, plan_id), (said.1 = 'message.sent', at, said.1 != 'message.planned', plan_id)) AS latest
         FROM plans
         GROUP BY shop_id, abandonment_id
     )

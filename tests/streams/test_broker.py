@@ -28,9 +28,16 @@ def test_a_topic_that_keeps_its_writers_times_is_reported(settings: Settings) ->
 
 def test_joined_topics_with_unequal_partitions_are_refused_with_the_repair(settings: Settings) -> None:
     _create(settings, "device-events", 3)
+    _create(settings, "cart-outcomes", 4)
     with pytest.raises(ConfigurationError, match="joined topics need the same number") as refused:
         ensure_topics(settings)
     assert f"--topic {settings.topic_prefix}device-events --partitions 4" in str(refused.value)
+
+
+def test_what_is_joined_with_a_shops_own_topic_follows_it(settings: Settings) -> None:
+    _create(settings, "device-events", 3, message_timestamp_type="LogAppendTime")
+    counts = ensure_topics(settings)
+    assert (counts["cart-outcomes"], counts["device-events"], counts["cart-events"]) == (3, 3, 4)
 
 
 def test_a_changelog_that_does_not_follow_its_input_is_refused(settings: Settings) -> None:
