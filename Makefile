@@ -8,7 +8,7 @@ demo: .venv/.local-ready
 	@$(BIN)/cartwake demo $(ARGS)
 
 test: .venv/.dev-ready
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/python -m tests.run $(ARGS)
 
 check: .venv/.dev-ready
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -29,8 +29,7 @@ def free_port(*, below: int = 32_000) -> int:
             return port
 
 
-@pytest.fixture(scope="session")
-def engine_answers() -> bool:
+def docker_answers() -> bool:
     """Whether a Docker engine runs here."""
     address = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
     kind, _, where = address.partition("://")
@@ -44,6 +43,12 @@ def engine_answers() -> bool:
 
 
 @pytest.fixture(scope="session")
+def engine_answers() -> bool:
+    """Whether a Docker engine runs here."""
+    return docker_answers()
+
+
+@pytest.fixture(scope="session")
 def part_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """Where the run's own parts live."""
     return Settings(data_dir=tmp_path_factory.mktemp("parts"), kafka_port=free_port(), clickhouse_port=free_port())
@@ -52,7 +57,9 @@ def part_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 @pytest.fixture(scope="session")
 def kafka_bootstrap(engine_answers: bool, part_settings: Settings) -> Iterator[str]:
     """A real Kafka, `host:port`."""
-    if engine_answers:
+    if given := os.environ.get("TEST_KAFKA"):  # tests/run.py has one for all
+        yield given
+    elif engine_answers:
         from testcontainers.kafka import KafkaContainer  # noqa: PLC0415 - needs the engine
 
         with KafkaContainer(KAFKA_IMAGE).with_kraft() as container:
@@ -65,7 +72,9 @@ def kafka_bootstrap(engine_answers: bool, part_settings: Settings) -> Iterator[s
 @pytest.fixture(scope="session")
 def clickhouse_dsn(engine_answers: bool, part_settings: Settings) -> Iterator[str]:
     """A real ClickHouse, `clickhouse://user:password@host:port/database`."""
-    if engine_answers:
+    if given := os.environ.get("TEST_CLICKHOUSE"):
+        yield given
+    elif engine_answers:
         from testcontainers.clickhouse import ClickHouseContainer  # noqa: PLC0415 - needs the engine
 
         with ClickHouseContainer(CLICKHOUSE_IMAGE, port=8123) as container:
