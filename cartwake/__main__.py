@@ -3,7 +3,6 @@
 import logging
 import sys
 from importlib import import_module
-from typing import Any
 
 import click
 
@@ -36,8 +35,8 @@ class Commands(click.Group):
         """The command of this name, or None."""
         if cmd_name not in COMMANDS:
             return None
-        command: Any = import_module(f"cartwake.commands.{cmd_name}").command
-        return command  # type: ignore[no-any-return]
+        command: click.Command = import_module(f"cartwake.commands.{cmd_name}").command
+        return command
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -13,6 +13,8 @@ import pytest
 from cartwake.settings import Settings
 from local import stack
 
+#: Variables in which tests/run.py hands on the parts it has started.
+KAFKA, CLICKHOUSE = "TEST_KAFKA", "TEST_CLICKHOUSE"
 KAFKA_IMAGE = "apache/kafka:4.1.0"
 CLICKHOUSE_IMAGE = "clickhouse/clickhouse-server:26.3"
 
@@ -57,7 +59,7 @@ def part_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 @pytest.fixture(scope="session")
 def kafka_bootstrap(engine_answers: bool, part_settings: Settings) -> Iterator[str]:
     """A real Kafka, `host:port`."""
-    if given := os.environ.get("TEST_KAFKA"):  # tests/run.py has one for all
+    if given := os.environ.get(KAFKA):  # tests/run.py has one for all
         yield given
     elif engine_answers:
         from testcontainers.kafka import KafkaContainer  # noqa: PLC0415 - needs the engine
@@ -72,7 +74,7 @@ def kafka_bootstrap(engine_answers: bool, part_settings: Settings) -> Iterator[s
 @pytest.fixture(scope="session")
 def clickhouse_dsn(engine_answers: bool, part_settings: Settings) -> Iterator[str]:
     """A real ClickHouse, `clickhouse://user:password@host:port/database`."""
-    if given := os.environ.get("TEST_CLICKHOUSE"):
+    if given := os.environ.get(CLICKHOUSE):
         yield given
     elif engine_answers:
         from testcontainers.clickhouse import ClickHouseContainer  # noqa: PLC0415 - needs the engine

@@ -11,10 +11,9 @@ from pathlib import Path
 
 from cartwake.settings import Settings
 from local import stack
-from tests.conftest import docker_answers, free_port
+from tests.conftest import CLICKHOUSE, KAFKA, docker_answers, free_port
 
 WAITING = ("tests/e2e", "tests/streams")  # for rebalances, deadlines and processes that start
-KAFKA, CLICKHOUSE = "TEST_KAFKA", "TEST_CLICKHOUSE"
 
 
 def main(arguments: list[str]) -> int:
