@@ -28,7 +28,12 @@ CARTS, IDENTITY, ORDERS, REMINDERS = "carts", "identity", "orders", "reminders"
 
 def streams(settings: Settings, shops: Shops, *, say: Say = print) -> App:
     """Stages 1 and 2: carts that were left, and whose they are."""
-    left = Stage[cart_stage.Key, carts.Cart](
+    return app(settings, "streams", [left(shops), recognised(), purchased()], say)
+
+
+def left(shops: Shops) -> Stage[cart_stage.Key, carts.Cart]:
+    """Stage 1: carts that nobody touched."""
+    return Stage[cart_stage.Key, carts.Cart](
         CARTS,
         inputs=(topics.CART_EVENTS.name,),
         outputs=(topics.CART_OUTCOMES.name,),
@@ -37,7 +42,11 @@ def streams(settings: Settings, shops: Shops, *, say: Say = print) -> App:
         task=lambda context: cart_stage.CartStage(context, shops),
         fed=(topics.CART_EVENTS.name,),
     )
-    recognised = Stage[identity_stage.Key, identity.Device](
+
+
+def recognised() -> Stage[identity_stage.Key, identity.Device]:
+    """Stage 2: whose cart it was."""
+    return Stage[identity_stage.Key, identity.Device](
         IDENTITY,
         inputs=(topics.CART_OUTCOMES.name, topics.DEVICE_EVENTS.name),
         outputs=(topics.SUBSCRIBER_CARTS.name,),
@@ -47,7 +56,11 @@ def streams(settings: Settings, shops: Shops, *, say: Say = print) -> App:
         upstream={topics.CART_OUTCOMES.name: {CARTS: topics.CART_EVENTS.name}},
         fed=(topics.DEVICE_EVENTS.name,),
     )
-    purchased = Stage[str, None](
+
+
+def purchased() -> Stage[str, None]:
+    """Orders of known people become purchases."""
+    return Stage[str, None](
         ORDERS,
         inputs=(topics.ORDER_EVENTS.name,),
         outputs=(topics.SUBSCRIBER_EVENTS.name,),
@@ -56,7 +69,6 @@ def streams(settings: Settings, shops: Shops, *, say: Say = print) -> App:
         task=orders.OrderStage,
         fed=(topics.ORDER_EVENTS.name,),
     )
-    return _app(settings, "streams", [left, recognised, purchased], say)
 
 
 def reminders(settings: Settings, shops: Shops, *, say: Say = print) -> App:
@@ -85,10 +97,11 @@ def reminders(settings: Settings, shops: Shops, *, say: Say = print) -> App:
         },
         fed=(topics.SUBSCRIBER_EVENTS.name,),
     )
-    return _app(settings, "reminders", [written], say)
+    return app(settings, "reminders", [written], say)
 
 
-def _app(settings: Settings, role: str, stages: list[Stage[Any, Any]], say: Say) -> App:
+def app(settings: Settings, role: str, stages: list[Stage[Any, Any]], say: Say) -> App:
+    """An app of these stages, as one consumer group."""
     group = f"{settings.topic_prefix}{role}"
     changelogs = {f"{group}-{stage.name}-changelog": stage.inputs[0] for stage in stages}
     config = Config(
