@@ -1,0 +1,94 @@
+"""The one broker of a run: the project's own embedded Kafka in a folder of its own, or one that is there."""
+
+import os
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from cartwake.errors import KafkaUnavailable
+from local.kafka import STOP_BOUND_S, answers, prepare
+
+# Workers that start together get their partitions together, as with Kafka's own default of 3 s: otherwise the first
+# one takes all and a run begins with a rebalance.
+_OVERRIDES = ("group.initial.rebalance.delay.ms=1500",)
+
+
+@contextmanager
+def broker(bootstrap: str = "", parent: Path | None = None) -> Iterator[str]:
+    """Where Kafka is, for as long as the block lasts; an embedded one is stopped and its data removed afterwards."""
+    if bootstrap:
+        yield bootstrap
+        return
+    with tempfile.TemporaryDirectory(prefix="bench-kafka-", dir=parent, ignore_cleanup_errors=True) as folder:
+        port = free_port()
+        launch = prepare(Path(folder), port)
+        overrides = [word for pair in _OVERRIDES for word in ("--override", pair)]
+        with (Path(folder) / "console.log").open("wb") as console:
+            process = subprocess.Popen(
+                [*launch.argv, *overrides],
+                stdout=console,
+                stderr=console,
+                pass_fds=[launch.lock],
+                start_new_session=True,
+            )
+        os.close(launch.lock)
+        try:
+            _wait(process, f"127.0.0.1:{port}", Path(folder))
+            yield f"127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            try:
+                process.wait(STOP_BOUND_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _wait(process: subprocess.Popen[bytes], bootstrap: str, folder: Path) -> None:
+    until = time.monotonic() + 60
+    while not answers(bootstrap):
+        if process.poll() is not None or time.monotonic() > until:
+            words = (folder / "console.log").read_text(errors="replace").splitlines()[-1:]
+            raise KafkaUnavailable(f"the embedded Kafka did not start: {words[0] if words else 'it gave no reason'}")
+        time.sleep(0.05)
+
+
+def free_port() -> int:
+    """A port nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def make_topic(bootstrap: str, name: str, partitions: int) -> None:
+    """A topic whose records carry the broker's time and are kept."""
+    config = {"message.timestamp.type": "LogAppendTime", "retention.ms": "-1"}
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    made = admin.create_topics([NewTopic(name, num_partitions=partitions, replication_factor=1, config=config)])
+    made[name].result(30)
+    while name not in admin.list_topics(timeout=30).topics:  # not known everywhere at once
+        time.sleep(0.02)
+
+
+def clear(bootstrap: str, prefix: str, keep: str) -> None:
+    """Delete every topic of `prefix` but `keep`, and every group: the next system starts on a clean broker."""
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        doomed = [name for name in admin.list_topics(timeout=30).topics if name.startswith(prefix) and name != keep]
+        groups = [g.group_id for g in admin.list_consumer_groups().result().valid if g.group_id.startswith(prefix)]
+        if not doomed and not groups:
+            return
+        waiting = [
+            *(admin.delete_topics(doomed).values() if doomed else ()),
+            *(admin.delete_consumer_groups(groups).values() if groups else ()),
+        ]
+        for future in waiting:
+            future.exception(30)  # a group whose last member is still going is tried again
+        time.sleep(0.2)

@@ -1,0 +1,60 @@
+"""This project's stage 1 alone, as `cartwake run` runs it: one process of its consumer group.
+
+python -m bench.ours --bootstrap=… --input=PREFIXcart-events --folder=…
+"""
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import signal
+from pathlib import Path
+from typing import Any
+
+from cartwake import pipeline, topics
+from cartwake.settings import Settings
+from cartwake.shops import Shops
+
+
+def app_of(arguments: argparse.Namespace) -> Any:
+    """Stage 1 as an app of the group `PREFIXbench`, on event time."""
+    settings = Settings(
+        kafka_bootstrap=arguments.bootstrap,
+        topic_prefix=arguments.input.removesuffix(topics.CART_EVENTS.name),
+        data_dir=Path(arguments.folder) / f"worker-{arguments.worker}",
+        time="event",
+    )
+    return pipeline.app(settings, "bench", [pipeline.left(Shops())], lambda _text: None)
+
+
+async def serve(app: Any) -> None:
+    """Run until SIGTERM, saying `first` when the first events have been taken."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await app.start()
+    said = False
+    while not (stop.is_set() or app.failure is not None or app.should_stop):
+        if not said and app.counters["carts", "events"]:
+            said = True
+            print("first", flush=True)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), 0.2 if said else 0.005)
+    await asyncio.wait_for(app.stop(), 15)
+
+
+def main() -> None:
+    """Be one worker until SIGTERM."""
+    logging.basicConfig(level=logging.ERROR)
+    parser = argparse.ArgumentParser(prog="python -m bench.ours")
+    for name in ("bootstrap", "input", "output", "group", "records", "folder"):
+        parser.add_argument(f"--{name}", default="")
+    parser.add_argument("--worker", default="0")
+    app = app_of(parser.parse_args())
+    asyncio.run(serve(app))
+    if app.failure is not None:
+        raise app.failure
+
+
+if __name__ == "__main__":
+    main()
