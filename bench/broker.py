@@ -76,13 +76,13 @@ def make_topic(bootstrap: str, name: str, partitions: int) -> None:
         time.sleep(0.02)
 
 
-def clear(bootstrap: str, prefix: str, keep: str) -> None:
-    """Delete every topic of `prefix` but `keep`, and every group: the next system starts on a clean broker."""
+def clear(bootstrap: str, prefix: str, keep: str, group: str = "") -> None:
+    """Delete every topic of `prefix` but `keep`, and `group`: the next system starts on a clean broker."""
     admin = AdminClient({"bootstrap.servers": bootstrap})
     until = time.monotonic() + 60
     while time.monotonic() < until:
         doomed = [name for name in admin.list_topics(timeout=30).topics if name.startswith(prefix) and name != keep]
-        groups = [g.group_id for g in admin.list_consumer_groups().result().valid if g.group_id.startswith(prefix)]
+        groups = [g.group_id for g in admin.list_consumer_groups().result().valid if g.group_id == group]
         if not doomed and not groups:
             return
         waiting = [

@@ -66,18 +66,21 @@ class Input:
         self.prefix = f"bench-{uuid.uuid4().hex[:8]}."
         self.topic = f"{self.prefix}cart-events"
         self.records = len(records)
+        self.runs = 0
         self.truth: Counter[Outcome] = expected(record.value for record in records)
         make_topic(bootstrap, self.topic, feed.PARTITIONS)
         feed.send(bootstrap, self.topic, records)
 
     def run(self, system: System, workers: int) -> Run:
         """One run of one system on this input; nothing of it is left on the broker afterwards."""
+        self.runs += 1
         job = Job(
             bootstrap=self.bootstrap,
             prefix=self.prefix,
             input=self.topic,
             output=self.prefix + (system.output or f"{system.name}-outcomes"),
-            group=self.prefix + (system.group or system.name),
+            # an own group each time: Kafka Streams' members stay in it for their session timeout
+            group=self.prefix + (system.group or f"{system.name}-{self.runs}"),
             records=self.records,
             folder=Path(),
         )
@@ -86,7 +89,7 @@ class Input:
             try:
                 return run(system, workers, replace(job, folder=Path(folder)), self.truth)
             finally:
-                clear(self.bootstrap, self.prefix, keep=self.topic)
+                clear(self.bootstrap, self.prefix, keep=self.topic, group=job.group if system.group else "")
 
 
 def measure(
