@@ -65,6 +65,7 @@ def ensure_topics(
         found = {name.removeprefix(prefix): n for name, n in counts.items()}
         if changelogs:
             compacted = {"cleanup.policy": "compact", "compression.type": "producer"}
+            compacted["message.timestamp.type"] = "LogAppendTime"  # the answer to a write tells the broker's clock
             compacted["max.message.bytes"] = str(DEAD_LETTER_BYTES)  # what our producers send at most
             logs = {name: (found[topic], compacted) for name, topic in changelogs.items()}
             _create(admin, settings, logs)

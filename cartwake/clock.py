@@ -1,8 +1,12 @@
 """Time at the edge: rules take it as an argument, tests advance a fake."""
 
 import time
-from datetime import UTC, datetime
-from typing import Protocol
+from datetime import UTC, datetime, timedelta
+from typing import Final, Protocol
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MS: Final = timedelta(milliseconds=1)
+_ROUNDING: Final = EPOCH - timedelta(microseconds=500)
 
 
 class Clock(Protocol):
@@ -43,9 +47,9 @@ def to_datetime(ms: int) -> datetime:
 
 def to_ms(moment: datetime) -> int:
     """Epoch milliseconds of an aware datetime."""
-    return round(moment.timestamp() * 1000)
+    return (moment - _ROUNDING) // _MS
 
 
 def rfc3339(ms: int) -> str:
     """`2026-11-23T10:15:00.120Z` of epoch milliseconds (RFC 3339, UTC, milliseconds)."""
-    return to_datetime(ms).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return to_datetime(ms).isoformat(timespec="milliseconds")[:-6] + "Z"

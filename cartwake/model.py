@@ -6,20 +6,21 @@ are ignored. `decode_…` raise InvalidEvent with a reason for the shop's develo
 
 import hashlib
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
 
-from cartwake.clock import to_ms
+from cartwake.clock import EPOCH, to_ms
 from cartwake.errors import InvalidEvent
-from cartwake.money import check_amount, check_currency
+from cartwake.money import check_amount, check_currency, is_plain
 
 MAX_BYTES: Final = 256 * 1024
 MAX_ITEMS: Final = 1_000
 LATEST: Final = 253_402_300_799_999  # the last millisecond of the year 9999
+LAST: Final = EPOCH + timedelta(milliseconds=LATEST)
 DEFAULT_SHOP: Final = "main"
 
 Id = Annotated[str, Meta(min_length=1, max_length=200)]
@@ -267,7 +268,8 @@ def _decoder(
             raise InvalidEvent(str(exc)[:500]) from exc
         if event.type not in types:
             raise InvalidEvent(f"type: {event.type!r} is not known here")
-        if not 0 <= event.at <= LATEST:
+        moment = event.occurred_at
+        if not (0 <= moment <= LATEST if isinstance(moment, int) else EPOCH <= moment <= LAST):
             raise InvalidEvent("occurred_at: outside 1970 … 9999")
         if check is not None:
             check(event)
@@ -276,17 +278,23 @@ def _decoder(
     return decode
 
 
+_NEEDED: Final = {
+    "checkout.step": "step",
+    "order.placed": "order_id",
+    "cart.item_added": "items",
+    "cart.item_removed": "items",
+}
+
+
 def _check_cart(event: CartEvent) -> None:
     check_currency(event.currency)
     check_amount(event.total, "total")
-    for number, item in enumerate(event.items):
-        check_amount(item.price, f"items[{number}].price")
-    if event.type == "checkout.step" and event.step is None:
-        raise InvalidEvent("checkout.step without `step`")
-    if event.type == "order.placed" and event.order_id is None:
-        raise InvalidEvent("order.placed without `order_id`")
-    if event.type in ("cart.item_added", "cart.item_removed") and not event.items:
-        raise InvalidEvent(f"{event.type} without `items`")
+    for item in event.items:
+        if not is_plain(item.price):
+            check_amount(item.price, f"items[{event.items.index(item)}].price")
+    needed = _NEEDED.get(event.type)
+    if needed is not None and not getattr(event, needed):
+        raise InvalidEvent(f"{event.type} without `{needed}`")
 
 
 def _check_device(event: DeviceEvent) -> None:

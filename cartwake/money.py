@@ -16,6 +16,7 @@ CURRENCIES = frozenset(
     UGX USD UYU UZS VED VES VND VUV WST XAF XCD XCG XOF XPF YER ZAR ZMW ZWG""".split()
 )
 MOST = Decimal(10) ** 12
+_ZERO, _CENT = Decimal(0), Decimal("0.01")
 _PLACES = range(-6, 13)  # exponents: 0E+100 is a number, but no price
 
 
@@ -32,6 +33,11 @@ def total(lines: Iterable[Line]) -> Decimal:
     """Sum of quantity times price; a line without a price counts nothing, one without a quantity once."""
     zero = Decimal(0)
     return sum(((1 if x.quantity is None else x.quantity) * (x.price or zero) for x in lines), zero)
+
+
+def is_plain(amount: Decimal | None) -> bool:
+    """Whether `amount` is what nearly all are, none or one with two decimals: then there is nothing to check."""
+    return amount is None or (_CENT.same_quantum(amount) and _ZERO <= amount <= MOST)
 
 
 def check_amount(amount: Decimal | None, name: str) -> None:

@@ -28,6 +28,7 @@ _UNIT: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 LEAST_IDLE: Final = timedelta(minutes=30)
 MOST_IDLE: Final = timedelta(days=30)
 LONGEST: Final = timedelta(days=3650)
+IDLE_MS: Final = 2 * 3600 * 1000
 
 
 def duration(text: str) -> timedelta:
@@ -76,7 +77,7 @@ class Shop(Struct, frozen=True):
     profile: ShopProfile = ShopProfile()
     carts: CartRules = CartRules()
     reminders: ReminderRules = ReminderRules()
-    idle_ms: int = 2 * 3600 * 1000
+    idle_ms: int = IDLE_MS
     delay_ms: int = 0
     expiry_ms: int = 3 * 24 * 3600 * 1000
 
@@ -118,6 +119,11 @@ class Shops:
     def of(self, shop_id: str) -> Shop:
         """The shop's settings, or the defaults."""
         return self._shops.get(shop_id) or Shop(shop_id)
+
+    def idle_ms(self, shop_id: str) -> int:
+        """How long a cart of the shop lies untouched until it counts as left, in milliseconds."""
+        shop = self._shops.get(shop_id)
+        return IDLE_MS if shop is None else shop.idle_ms
 
     def __iter__(self) -> Any:
         return iter(list(self._shops.values()))

@@ -4,8 +4,10 @@ A stage is written against these protocols and knows neither Faust nor Kafka; `s
 promises and `cartwake/pipeline.py` brings the two together.
 """
 
-from collections.abc import Hashable, ItemsView, Sequence
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from typing import Any, Final, Protocol, TypeVar
+
+NEVER: Final = 2**63 - 1  # a time that does not come
 
 K = TypeVar("K", bound=Hashable)
 S = TypeVar("S")
@@ -15,11 +17,9 @@ S_co = TypeVar("S_co", covariant=True)
 class Record(Protocol):
     """A record as the broker gave it; `timestamp` is the broker's, in epoch milliseconds.
 
-    A stage that joins topics finds the topic's name without the prefix.
+    Its topic is the context's.
     """
 
-    topic: str
-    partition: int
     offset: int
     timestamp: int
     key: bytes | None
@@ -42,8 +42,28 @@ class Table(Protocol[K, S]):
         """Forget `key`; a key that is not there changes nothing."""
         ...
 
-    def items(self) -> ItemsView[K, S]:
+    def items(self) -> Iterator[tuple[K, S]]:
         """Every key with its state, in no order."""
+        ...
+
+    def wake_by(self, wake: Callable[[Any], int], head: Any = None) -> None:
+        """Have `due` find each key when time has come to `wake(state)` (epoch ms).
+
+        `head` is a type of the state's first fields, with all that `wake` reads.
+        """
+        ...
+
+    @property
+    def next_due(self) -> int:
+        """Nothing is due before (epoch ms)."""
+        ...
+
+    def due(self, now: int) -> Iterator[K]:
+        """The keys whose time has come, earliest first; each must be put again or deleted."""
+        ...
+
+    def reindex(self) -> None:
+        """`wake` answers differently from now on: set the timers anew."""
         ...
 
 
@@ -51,6 +71,7 @@ class Context(Protocol[K, S]):
     """What the runtime lends to the stage for one partition, from assignment to revocation."""
 
     partition: int
+    topic: str  # of the records being taken, without the prefix
 
     @property
     def table(self) -> Table[K, S]:

@@ -90,7 +90,7 @@ class Reminders:
         """Take facts in and decide; what is due waits for the end of the batch, in which a purchase may lie."""
         for record in records:
             try:
-                heard = _decode(record)
+                heard = _decode(self._ctx.topic, record)
                 if not self._ctx.misplaced(record, heard.subscriber_id):
                     self._hear(record, heard, progress)
             except InvalidEvent as exc:
@@ -196,9 +196,9 @@ def _left_at(heard: SubscriberCart | SubscriberEvent) -> int:
         raise InvalidEvent(f"abandoned_at: {exc}") from exc
 
 
-def _decode(record: Record) -> SubscriberCart | SubscriberEvent:
+def _decode(topic: str, record: Record) -> SubscriberCart | SubscriberEvent:
     """The record's content; raises InvalidEvent."""
-    if record.topic.endswith(_EVENTS):
+    if topic == _EVENTS:
         return decode_subscriber_event(record.value)
     try:
         return decode_subscriber_cart(record.value or b"")

@@ -7,15 +7,22 @@ out  cart-outcomes, device_id else cart_id
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from cartwake import topics
 from cartwake.errors import InvalidEvent
 from cartwake.model import CartOutcome, decode_cart_event, encode
 from cartwake.shops import Shops
 from cartwake.stage import Context, Record
-from streams.carts import Cart, clamp, fire, fold, waits, wake_at
-from streams.deadlines import Deadlines
+from streams.carts import Cart, Timer, clamp, fire, fold, waits, wake_at
 
-Key = tuple[str, str]  # shop_id, cart_id
+Key = bytes
+_pack = msgspec.msgpack.Encoder().encode
+
+
+def key_of(shop_id: str, cart_id: str) -> Key:
+    """The key of a cart's state."""
+    return _pack((shop_id, cart_id))
 
 
 class CartStage:
@@ -24,43 +31,43 @@ class CartStage:
     def __init__(self, context: Context[Key, Cart], shops: Shops) -> None:
         self._context = context
         self._shops = shops
-        self._deadlines: Deadlines[Key] = Deadlines()
         self._rules_version = shops.version
+        context.table.wake_by(self._wake, Timer)
 
     def on_restored(self) -> None:
-        """Build the deadlines from the carts."""
-        self._rules_version = self._shops.version
-        self._deadlines.rebuild((key, wake_at(cart, self._idle(key))) for key, cart in self._context.table.items())
+        """The table has set its timers."""
 
     def on_batch(self, records: Sequence[Record], _progress: int) -> None:
         """Take records in the order of the partition; deadlines that came before a record fire before it."""
-        context = self._context
+        context, table = self._context, self._context.table
+        arrived, saw, take = context.arrived, context.saw, self._take
+        taken = 0
         for record in records:
-            self.on_progress(context.arrived(record))
+            if (progress := arrived(record)) >= table.next_due:
+                self.on_progress(progress)
             try:
-                at = self._take(record)
+                at = take(record)
             except InvalidEvent as exc:
                 context.dead_letter(record, str(exc))
-            else:
-                self.on_progress(context.saw(at))
+                continue
+            taken += 1
+            if (progress := saw(at)) >= table.next_due:
+                self.on_progress(progress)
+        context.count("events", taken)
 
     def on_progress(self, progress: int) -> None:
         """Fire what is due, and forget what is old."""
-        if self._rules_version != self._shops.version:
-            self.on_restored()  # an idle time has changed
         table = self._context.table
-        for key in self._deadlines.due(progress):
+        if self._rules_version != self._shops.version:
+            self._rules_version = self._shops.version
+            table.reindex()  # an idle time may have changed
+        for key in table.due(progress):
             cart = table.get(key)
             if cart is None:
                 continue
-            idle = self._idle(key)
-            wake = wake_at(cart, idle)
-            if wake > progress:
-                self._deadlines.add(key, wake)
-            elif waits(cart):
-                self._emit(fire(cart, idle))
+            if waits(cart):
+                self._emit(fire(cart, self._shops.idle_ms(cart.shop_id)))
                 table.put(key, cart)
-                self._deadlines.add(key, wake_at(cart, idle))
             else:
                 table.delete(key)
                 self._context.count("forgotten")
@@ -73,26 +80,26 @@ class CartStage:
         """This stage has no effects."""
 
     def _take(self, record: Record) -> int:
-        context = self._context
-        event = decode_cart_event(record.value)
+        context, value = self._context, record.value
+        event = decode_cart_event(value)
         at = event.at
-        context.count("events")
         if (clamped := clamp(at, record.timestamp)) != at:
             at = clamped
             context.count("clamped")
         if event.type == "wishlist.updated":
             return at
-        key = (event.shop_id, event.cart_id)
-        cart = context.table.get(key)
+        key = _pack((event.shop_id, event.cart_id))
+        table = context.table
+        cart = table.get(key)
         if cart is None:
             if context.misplaced(record, event.cart_id):
                 return at
-            cart = Cart(*key)
+            cart = Cart(event.shop_id, cart_id=event.cart_id)
         elif record.offset <= cart.offset:
             return at  # folded before the last crash
         held = cart.held
-        size = len(record.value or b"")
-        outcomes = fold(cart, event, at=at, offset=record.offset, idle=self._idle(key), size=size)
+        idle = self._shops.idle_ms(event.shop_id)
+        outcomes = fold(cart, event, at=at, offset=record.offset, idle=idle, size=len(value or b""))
         if outcomes is None:
             context.count("duplicates")
             return at
@@ -100,12 +107,11 @@ class CartStage:
             self._emit(outcome)
         if cart.held and not held:
             context.count("carts")
-        context.table.put(key, cart)
-        self._deadlines.add(key, wake_at(cart, self._idle(key)))
+        table.put(key, cart)
         return at
 
-    def _idle(self, key: Key) -> int:
-        return self._shops.of(key[0]).idle_ms
+    def _wake(self, cart: Timer) -> int:
+        return wake_at(cart, self._shops.idle_ms(cart.shop_id))
 
     def _emit(self, outcome: CartOutcome) -> None:
         self._context.emit(topics.CART_OUTCOMES.name, outcome.device_id or outcome.cart_id, encode(outcome))

@@ -10,6 +10,7 @@ from typing import Final, Literal
 
 import msgspec
 from msgspec import Struct
+from xxhash import xxh3_64_digest
 
 from cartwake.clock import rfc3339
 from cartwake.model import (
@@ -26,6 +27,7 @@ from cartwake.model import (
 from cartwake.money import total
 
 SEEN: Final = 64
+_SEEN_BYTES: Final = SEEN * 8
 AHEAD_MS: Final = 5 * 60 * 1000
 _DAY: Final = 24 * 3600 * 1000
 KEEP_MS: Final = 90 * _DAY
@@ -47,24 +49,34 @@ class Abandonment(Struct, array_like=True):
     open: bool = True  # until the cart is touched again
 
 
-class Cart(Struct, array_like=True):
-    """What is known of one cart; `offset` is the record it was last folded with."""
+#: What a cart waits for: its deadline, its end of life, or the same sooner because it was bought or merged.
+WAITING, KEPT, ENDED = 0, 1, 2
+
+
+class Timer(Struct, array_like=True):
+    """The first fields of a cart: all that says when to look at it."""
 
     shop_id: str
-    cart_id: str
+    phase: int = KEPT
+    last_activity: int = -1
+    changed_at: int = -1  # newest change of contents applied
+
+
+class Cart(Timer, array_like=True):
+    """What is known of one cart; `offset` is the record it was last folded with."""
+
+    cart_id: str = ""
     offset: int = -1
     outcomes: int = 0  # since that record
     lines: dict[str, Item] = {}
-    last_activity: int = -1
     created_at: int = -1
     replaced_at: int = -1  # newest cart.updated, cart.cleared or order applied
-    changed_at: int = -1  # newest change of contents applied
-    seen: list[str] = []
+    seen: bytes = b""  # the last event ids, eight bytes of hash each
     episode: int = 0
     abandonment: Abandonment | None = None
     stage: str | None = None
     stage_at: int = -1
-    ended_at: int = -1  # completed or merged
+    ended: bool = False  # completed or merged
     held: bool = False  # an item was in it once
     currency: str | None = None
     cart_url: str | None = None
@@ -81,17 +93,22 @@ def clamp(at: int, arrival: int) -> int:
     return arrival if at > arrival + AHEAD_MS else at
 
 
-def waits(cart: Cart) -> bool:
+def waits(cart: Timer) -> bool:
     """Whether the cart would become abandoned if nothing happened any more."""
-    return bool(cart.lines) and (cart.abandonment is None or not cart.abandonment.open)
+    return cart.phase == WAITING
 
 
-def wake_at(cart: Cart, idle: int) -> int:
+def wake_at(cart: Timer, idle: int) -> int:
     """When to look at the cart again: its deadline, else the time to forget it."""
-    if waits(cart):
+    if cart.phase == WAITING:
         return cart.last_activity + idle
-    last = max(cart.last_activity, cart.changed_at)
-    return last + (KEEP_ENDED_MS if cart.ended_at >= 0 and not cart.lines else KEEP_MS)
+    return max(cart.last_activity, cart.changed_at) + (KEEP_ENDED_MS if cart.phase == ENDED else KEEP_MS)
+
+
+def _phase(cart: Cart) -> int:
+    if not cart.lines:
+        return ENDED if cart.ended else KEPT
+    return KEPT if cart.abandonment is not None and cart.abandonment.open else WAITING
 
 
 def fire(cart: Cart, idle: int) -> CartOutcome:
@@ -101,6 +118,7 @@ def fire(cart: Cart, idle: int) -> CartOutcome:
     # the deadline is part of the id: a cart forgotten after 90 days may begin again at its first episode
     abandonment_id = derived_id("abandonment", cart.shop_id, cart.cart_id, cart.episode, deadline)
     cart.abandonment = Abandonment(abandonment_id, deadline, cart.last_activity)
+    cart.phase = KEPT
     return _outcome(cart, "cart.abandoned", deadline)
 
 
@@ -109,24 +127,29 @@ def fold(cart: Cart, event: CartEvent, *, at: int, offset: int, idle: int, size:
 
     `at` is the event's time after `clamp`, `offset` its place in the partition, `size` its length in bytes.
     """
-    if event.event_id in cart.seen:
+    mark = xxh3_64_digest(event.event_id.encode("utf-8", "surrogatepass"))
+    seen = cart.seen
+    if mark in seen:
         return None
     outcomes: list[CartOutcome] = []
-    if waits(cart) and at >= cart.last_activity + idle:
+    if cart.phase == WAITING and at >= cart.last_activity + idle:
         outcomes.append(fire(cart, idle))
-    cart.seen = [*cart.seen[1 - SEEN :], event.event_id]
+    cart.seen = (seen if len(seen) < _SEEN_BYTES else seen[len(mark) :]) + mark
     cart.offset, cart.outcomes = offset, 0
     if cart.created_at < 0:
         cart.created_at = at
     _note_person(cart, event)
     cart.weight += size
-    if event.type in CART_ACTIVITY:
+    kind = event.type
+    if kind in CART_ACTIVITY:
         _act(cart, event, at, outcomes)
-    elif event.type == "order.placed":
+    elif kind == "order.placed":
         _order(cart, event, at, outcomes)
-    elif event.type == "cart.merged":
+    elif kind == "cart.merged":
         _merge(cart, at, outcomes)
-    cart.held = cart.held or bool(cart.lines)
+    if cart.lines:
+        cart.held = True
+    cart.phase = _phase(cart)
     return outcomes
 
 
@@ -158,7 +181,7 @@ def _order(cart: Cart, event: CartEvent, at: int, outcomes: list[CartOutcome]) -
         if left is not None:
             outcomes.append(_outcome(cart, "cart.recovered", at, order_id=event.order_id))
         cart.lines, cart.abandonment, cart.stage, cart.stage_at = {}, None, None, at
-        cart.ended_at = at
+        cart.ended = True
     # an order is also what `cart.cleared` is: what is older must not fill a bought cart again
     cart.replaced_at = max(cart.replaced_at, at)
     cart.changed_at = max(cart.changed_at, at)
@@ -172,7 +195,7 @@ def _merge(cart: Cart, at: int, outcomes: list[CartOutcome]) -> None:
         else:
             left.open = False
             outcomes.append(_outcome(cart, "cart.reactivated", at, reason="merged"))
-    cart.lines, cart.ended_at = {}, at
+    cart.lines, cart.ended = {}, True
     cart.replaced_at = max(cart.replaced_at, at)
     cart.changed_at = max(cart.changed_at, at)
 
@@ -184,18 +207,19 @@ def _withdraw(cart: Cart, at: int, reason: str, outcomes: list[CartOutcome]) -> 
 
 def _fits(cart: Cart, event: CartEvent) -> bool:
     """Whether the cart may grow by this; what is too much changes nothing but is still activity."""
-    if cart.weight > MOST_BYTES:
-        cart.weight = len(encode(cart.lines)) + len(encode(event.items))
+    if cart.weight <= MOST_BYTES:
+        return True
+    cart.weight = len(encode(cart.lines)) + len(encode(event.items))
     return cart.weight <= MOST_BYTES or event.type != "cart.item_added"
 
 
 # -- changes of contents: each says whether it changed anything ------------------------------------------------
 def _add(cart: Cart, event: CartEvent, _at: int) -> bool:
-    lines = dict(cart.lines)
+    lines = cart.lines
     for item in event.items:
         old = lines.get(item.sku)
         if old is None:
-            lines[item.sku] = msgspec.structs.replace(item, quantity=item.quantity or 1)
+            lines[item.sku] = item if item.quantity else msgspec.structs.replace(item, quantity=1)
             continue
         lines[item.sku] = Item(
             sku=item.sku,
@@ -206,7 +230,6 @@ def _add(cart: Cart, event: CartEvent, _at: int) -> bool:
             image=item.image or old.image,
             category=item.category or old.category,
         )
-    cart.lines = lines
     cart.currency = event.currency or cart.currency
     return True
 
@@ -248,11 +271,16 @@ _CHANGES: Final[dict[str, Callable[[Cart, CartEvent, int], bool]]] = {
 
 
 def _note_person(cart: Cart, event: CartEvent) -> None:
-    cart.device_id = event.device_id or cart.device_id
-    cart.session_id = event.session_id or cart.session_id
-    cart.customer_id = event.customer_id or cart.customer_id
-    cart.email = event.email or cart.email
-    cart.cart_url = event.cart_url or cart.cart_url
+    if event.device_id is not None:
+        cart.device_id = event.device_id
+    if event.session_id is not None:
+        cart.session_id = event.session_id
+    if event.customer_id is not None:
+        cart.customer_id = event.customer_id
+    if event.email:
+        cart.email = event.email
+    if event.cart_url:
+        cart.cart_url = event.cart_url
     if event.consent is not None:
         cart.consent = consent_of(event.consent)
 

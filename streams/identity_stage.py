@@ -14,9 +14,8 @@ from cartwake import topics
 from cartwake.clock import to_ms
 from cartwake.errors import InvalidEvent
 from cartwake.model import SubscriberCart, decode_device_event, decode_outcome, encode
-from cartwake.stage import Context, Record
+from cartwake.stage import NEVER, Context, Record
 from streams.carts import clamp
-from streams.deadlines import Deadlines
 from streams.identity import Device, identify, prune, take, unlink
 
 Key = tuple[str, str, str]  # shop_id, "device" or "cart", its id
@@ -27,18 +26,16 @@ class IdentityStage:
 
     def __init__(self, context: Context[Key, Device]) -> None:
         self._context = context
-        self._forgetting: Deadlines[Key] = Deadlines()
+        context.table.wake_by(_wake)
 
     def on_restored(self) -> None:
-        """Build from the devices when to forget what."""
-        entries = ((key, prune(device, 0)) for key, device in self._context.table.items())
-        self._forgetting.rebuild((key, at) for key, at in entries if at is not None)
+        """The table has set its timers."""
 
     def on_batch(self, records: Sequence[Record], _progress: int) -> None:
         """Take outcomes or device events."""
         for record in records:
             try:
-                if record.topic == topics.CART_OUTCOMES.name:
+                if self._context.topic == topics.CART_OUTCOMES.name:
                     self._take_outcome(record)
                 else:
                     self._take_device_event(record)
@@ -48,16 +45,14 @@ class IdentityStage:
     def on_progress(self, progress: int) -> None:
         """Forget sightings after 180 days, waiting carts after 7, matched ones after 90."""
         table = self._context.table
-        for key in self._forgetting.due(progress):
+        for key in table.due(progress):
             device = table.get(key)
             if device is None:
                 continue
-            again = prune(device, progress)
-            if again is None:
+            if prune(device, progress) is None:
                 table.delete(key)
             else:
                 table.put(key, device)
-                self._forgetting.add(key, again)
 
     async def perform(self, effect: Any) -> Any:
         """This stage has no effects."""
@@ -91,14 +86,15 @@ class IdentityStage:
     def _device(self, key: Key, record: Record) -> Device | None:
         """The device, or None when it was folded with this record before the last crash."""
         device = self._context.table.get(key) or Device()
-        return device if record.offset > device.offsets.get(record.topic, -1) else None
+        return device if record.offset > device.offsets.get(self._context.topic, -1) else None
 
     def _keep(self, key: Key, device: Device, record: Record, told: Iterable[SubscriberCart]) -> None:
-        device.offsets[record.topic] = record.offset
+        device.offsets[self._context.topic] = record.offset
         for match in told:
             self._context.emit(topics.SUBSCRIBER_CARTS.name, match.subscriber_id, encode(match))
             self._context.count(match.type)
         self._context.table.put(key, device)
-        again = prune(device, 0)
-        if again is not None:
-            self._forgetting.add(key, again)
+
+
+def _wake(device: Device) -> int:
+    return prune(device, 0) or NEVER

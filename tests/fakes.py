@@ -10,6 +10,8 @@ import msgspec
 from streams.runtime.progress import EventProgress, LiveProgress
 from streams.runtime.table import Table
 
+_pack = msgspec.msgpack.encode
+
 
 @dataclass
 class FakeRecord:
@@ -29,6 +31,7 @@ class FakeContext:
     """Keeps emitted records, dead letters and effects in lists."""
 
     partition: int = 0
+    topic: str = "topic"
     event_time: bool = False
     inputs: tuple[str, ...] = ("topic",)
     table: Any = field(default_factory=Table)
@@ -73,9 +76,14 @@ class FakeContext:
     def crashed(self, key: Any, state: Any) -> "FakeContext":
         """A context after a restart that had just committed: the state as the changelog gives it back."""
         fresh = FakeContext(partition=self.partition, event_time=self.event_time, inputs=self.inputs)
-        fresh.time = self.time
-        for encoded_key, encoded in [
-            (msgspec.msgpack.encode(k), msgspec.msgpack.encode(s)) for k, s in self.table.items()
-        ]:
-            fresh.table.load(msgspec.msgpack.decode(encoded_key, type=key), msgspec.msgpack.decode(encoded, type=state))
+        fresh.time, fresh.table = self.time, Table(key, state)
+        for raw, packed in [(_pack(k) if key is not bytes else k, _pack(s)) for k, s in self.table.items()]:
+            fresh.table.load(raw, packed)
         return fresh
+
+
+def hand(context: FakeContext, stage: Any, *records: FakeRecord) -> None:
+    """Hand records to a stage that joins topics, each as of its own topic."""
+    for record in records:
+        context.topic = record.topic
+        stage.on_batch([record], 0)

@@ -5,10 +5,12 @@ A crash between any two leaves input that is read again and folds to the same.
 """
 
 import asyncio
+import gc
 import logging
+import os
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,15 +19,20 @@ import faust
 from faust.types import TP
 
 from streams.runtime.batches import FETCH_WAIT_MS, Batch, BatchSchema, Restoring, Transport
+from streams.runtime.changelog import Changelog
 from streams.runtime.partition import Partition, Stage, Surroundings, sources
 from streams.runtime.producer import Producer, SendFailed
-from streams.runtime.progress import EventProgress, LiveProgress
-from streams.runtime.table import restore
+from streams.runtime.progress import BrokerClock, EventProgress, LiveProgress
+from streams.runtime.spill import Spill
+from streams.runtime.table import Table
+from streams.runtime.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 
 CLOCK_MARGIN_MS = 2 * FETCH_WAIT_MS  # an end seen now was true a fetch ago
 EFFECTS_AT_ONCE = 16
+EFFECTS_PATIENCE_S = 2.5  # for effects under way before partitions are given back: the group waits meanwhile
+CLOCK_AGE_S = 60.0  # after which the broker's clock is asked for again
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,17 @@ class Config:
     event_time: bool = False
     commit_interval: float = 0.5
     session_timeout: float = 10.0
+    state_memory: int = 0  # bytes of states of one partition in memory, the rest on disk; 0: all in memory
+    watch_s: float = 60.0  # how long fetching, folding, committing or the loop may stand still
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What one commit writes, as it stood at one moment."""
+
+    positions: dict[TP, int]
+    states: list[tuple[Partition[Any, Any], list[tuple[bytes, bytes | None]]]]
+    effects: list[tuple[Partition[Any, Any], Any]]
 
 
 class App(faust.App):  # type: ignore[misc]
@@ -63,7 +81,7 @@ class App(faust.App):  # type: ignore[misc]
             stream_buffer_maxsize=16,
             stream_wait_empty=True,
             broker_session_timeout=config.session_timeout,
-            broker_heartbeat_interval=min(3.0, config.session_timeout / 3),
+            broker_heartbeat_interval=min(1.0, config.session_timeout / 3),  # how soon a rebalance is heard of
             broker_max_poll_interval=300.0,
             consumer_auto_offset_reset="earliest",
             worker_redirect_stdouts=False,
@@ -72,10 +90,17 @@ class App(faust.App):  # type: ignore[misc]
         self.stages = stages
         self.partitions: dict[tuple[str, int], Partition[Any, Any]] = {}
         self.failure: BaseException | None = None
-        self._producer_of_stages: Producer | None = None
+        self.moved = dict.fromkeys(("loop", "fetch", "fold", "commit"), 0.0)  # when each last did (monotonic s)
+        self._unfolded = 0  # batches handed over and not taken
+        self._watchdog = Watchdog(self._must_move, config.watch_s)
         self._surroundings: Surroundings | None = None
+        self._kept: dict[tuple[str, int], Partition[Any, Any]] = {}  # over a rebalance
+        self._generation = -1
+        self._opening: list[asyncio.Future[None]] = []
+        self._siblings: dict[str, list[EventProgress]] = {}
         self._committed: dict[TP, int] = {}
-        self._lock = asyncio.Lock()
+        self._lock = asyncio.Lock()  # held by whatever changes or reads states
+        self._committing = asyncio.Lock()
         self._effects: set[asyncio.Task[None]] = set()
         self._slots = asyncio.Semaphore(EFFECTS_AT_ONCE)
         self.counters: Counter[tuple[str, str]] = Counter()
@@ -103,7 +128,7 @@ class App(faust.App):  # type: ignore[misc]
         self.agent(channel, name=f"{__name__}.{topic}")(take)
 
     async def _take(self, topic: str, readers: list[Stage[Any, Any]], batch: Batch) -> None:
-        tp = TP(self.config.prefix + topic, batch[0].partition)
+        tp = TP(self.config.prefix + topic, batch.partition)
         try:
             async with self._lock:
                 for stage in readers:
@@ -113,6 +138,33 @@ class App(faust.App):  # type: ignore[misc]
                         self._release(stage, partition)
         except Exception as exc:  # an agent that fails must not count its batch as done (Faust acks it)
             await self.fail(exc)
+        self._unfolded -= 1
+        self.moved["fold"] = time.monotonic()
+
+    def hand_over(self) -> None:
+        """A batch is on its way to its stage."""
+        if self._unfolded <= 0:
+            self._unfolded, self.moved["fold"] = 0, time.monotonic()
+        self._unfolded += 1
+
+    def _must_move(self) -> dict[str, float]:
+        """What would be stuck if it did not move, and when it last did."""
+        moved = dict(self.moved)
+        if not self.partitions:
+            return {"loop": moved["loop"]}
+        if self._unfolded <= 0:
+            del moved["fold"]
+        return moved
+
+    def full(self) -> set[TP]:
+        """Inputs that are held and of which enough has been fetched."""
+        prefix = self.config.prefix
+        return {
+            TP(prefix + topic, p.partition)
+            for p in list(self.partitions.values())
+            for topic in p.stage.inputs
+            if p.is_full(topic)
+        }
 
     def _release(self, stage: Stage[Any, Any], partition: Partition[Any, Any]) -> None:
         """Hand over what has come; on event time it may be what the stage's other partitions wait for."""
@@ -122,6 +174,8 @@ class App(faust.App):  # type: ignore[misc]
 
     async def _keep_time(self) -> None:
         """Move time on where everything has been read."""
+        self.moved["loop"] = time.monotonic()
+        self._watchdog.start()
         while not self.should_stop:
             await asyncio.sleep(FETCH_WAIT_MS / 1000)
             try:
@@ -131,7 +185,8 @@ class App(faust.App):  # type: ignore[misc]
                         for topic, position in partition.positions.items():
                             delivered, at = ends.get(TP(self.config.prefix + topic, number), (None, 0))
                             if delivered is not None and position >= delivered:
-                                partition.caught_up(topic, at - CLOCK_MARGIN_MS)
+                                partition.caught_up(topic, self._shared().clock.at(at) - CLOCK_MARGIN_MS)
+                self.moved["loop"] = time.monotonic()
             except Exception as exc:
                 await self.fail(exc)
 
@@ -140,116 +195,179 @@ class App(faust.App):  # type: ignore[misc]
         while not self.should_stop:
             await asyncio.sleep(self.config.commit_interval)
             try:
-                async with self._lock:
-                    await self._commit()
+                await self._commit()
             except Exception as exc:
                 await self.fail(exc)
 
     async def _commit(self) -> bool:
         """Outputs, changelog, offsets, effects: in this order. False when the partitions are no longer ours."""
-        producer = self._producer_of_stages
-        if producer is None or not self.partitions:
-            return True
-        positions = {
-            TP(self.config.prefix + topic, number): offset
-            for (_, number), partition in self.partitions.items()
-            for topic, offset in partition.positions.items()
-        }
-        changes = [
-            (self.changelog(p.stage), p.partition, key, value)
-            for p in self.partitions.values()
-            for key, value in p.table.take_dirty()
+        async with self._committing:
+            async with self._lock:  # later batches may be taken while this one's state is written
+                await self._flush_outputs()
+                taken = self._take_changes()
+            await self._write_changelog(taken)
+            owned = await self._commit_offsets(taken)
+            if owned:
+                self._start_effects(taken)
+            self.moved["commit"] = time.monotonic()
+            return owned
+
+    def _take_changes(self) -> "Changes":
+        parts = list(self.partitions.values())
+        taken = Changes(
+            positions={self._tp(topic, p): offset for p in parts for topic, offset in p.positions.items()},
+            states=[(p, p.table.take_dirty()) for p in parts],
+            effects=[(p, effect) for p in parts for effect in p.effects],
+        )
+        for p in parts:
+            p.effects = []
+            p.table.cool()
+        return taken
+
+    def _tp(self, topic: str, partition: Partition[Any, Any]) -> TP:
+        return TP(self.config.prefix + topic, partition.partition)
+
+    async def _flush_outputs(self) -> None:
+        if self._surroundings is not None:
+            await self._surroundings.producer.flush()
+
+    async def _write_changelog(self, taken: "Changes") -> None:
+        """Each partition's changes as one transaction; without changes, now and then, to hear the broker's clock."""
+        stale = time.monotonic() - CLOCK_AGE_S
+        writes = [
+            asyncio.to_thread(p.changelog.write, changes)
+            for p, changes in taken.states
+            if p.changelog is not None and (changes or p.changelog.written_at < stale)
         ]
-        await producer.flush()
-        for topic, number, key, value in changes:
-            producer.send(topic, key, value, partition=number)
-        if changes:
-            await producer.flush()
-        fresh = {tp: n for tp, n in positions.items() if self._committed.get(tp) != n}
+        await asyncio.gather(*writes)
+
+    async def _commit_offsets(self, taken: "Changes") -> bool:
+        fresh = {tp: n for tp, n in taken.positions.items() if self._committed.get(tp) != n}
         if fresh and not await self.consumer._thread.commit_positions(fresh):
             return False
         self._committed.update(fresh)
-        for partition in self.partitions.values():
-            effects, partition.effects = partition.effects, []
-            for effect in effects:
-                task = asyncio.create_task(self._perform(partition, effect))
-                self._effects.add(task)
-                task.add_done_callback(self._effects.discard)
         return True
+
+    def _start_effects(self, taken: "Changes") -> None:
+        for partition, effect in taken.effects:
+            task = asyncio.create_task(self._perform(partition, effect))
+            self._effects.add(task)
+            task.add_done_callback(self._effects.discard)
 
     async def _perform(self, partition: Partition[Any, Any], effect: Any) -> None:
         try:
             async with self._slots:
                 result = await partition.task.perform(effect)
             async with self._lock:
-                if self.partitions.get((partition.stage.name, partition.partition)) is partition:
+                if partition.ours:
                     partition.task.on_result(effect, result)
         except Exception as exc:
             await self.fail(exc)
 
     async def settle(self) -> None:
-        """Finish what is under way and commit it: partitions are about to be given back, or the worker stops."""
+        """Finish what is under way and commit it: partitions are about to be given back, or the worker stops.
+
+        What was committed is kept: most of it comes back to us after a rebalance.
+        """
         if not self.partitions:
             return
-        patience = time.monotonic() + self.config.session_timeout / 2
+        patience = time.monotonic() + min(EFFECTS_PATIENCE_S, self.config.session_timeout / 2)
         owned = True
         while owned:
-            async with self._lock:
-                owned = self.failure is None and await self._commit()
+            owned = self.failure is None and await self._commit()
             left = patience - time.monotonic()
             if left <= 0 or not (owned and self._effects):
                 break
             await asyncio.wait(set(self._effects), timeout=left)  # what they give may want more of them
-        if not owned:
-            log.warning("partitions were taken away before the last commit; their input will be read again")
-        self.partitions.clear()
+        async with self._lock:
+            held, self.partitions = self.partitions, {}
+            if owned:
+                self._kept = held
+            else:
+                log.warning("partitions were taken away before the last commit; their input will be read again")
+                self._drop(held.values())
 
     # -- assignment -------------------------------------------------------------------------------------------
     async def assign(self, assigned: set[TP]) -> None:
-        """Restore the state of the assigned partitions and seek their inputs to what was committed."""
-        self.partitions.clear()
+        """Take the assigned partitions up: those we had until this rebalance as they are, others from their changelog.
+
+        Nobody else can have had a partition between two generations that follow one another.
+        """
+        await asyncio.gather(*self._opening, return_exceptions=True)  # a rebalance came before they were done
+        generation = self.consumer._thread.generation
         shared = self._shared()
-        fresh = [
-            Partition(stage, number, progress(), shared)
+        wanted = {
+            (stage.name, tp.partition): stage
             for stage in self.stages
-            for progress in [self._progress_of(stage)]
-            for number in sorted({tp.partition for tp in assigned if tp.topic == shared.prefix + stage.inputs[0]})
-        ]
-        await asyncio.gather(*(asyncio.to_thread(self._restore, partition) for partition in fresh))
-        self._committed = await self.consumer._thread.seek_to_start()
+            for tp in assigned
+            if tp.topic == shared.prefix + stage.inputs[0]
+        }
+        kept = {key: p for key, p in self._kept.items() if key in wanted and generation == self._generation + 1}
+        self._drop([p for key, p in self._kept.items() if key not in kept])
+        self._kept, self._generation = kept, generation
+        fresh = [self._make(stage, number) for (name, number), stage in wanted.items() if (name, number) not in kept]
+        self._opening = [asyncio.ensure_future(asyncio.to_thread(self._open, partition)) for partition in fresh]
+        try:
+            await asyncio.gather(*(asyncio.shield(opening) for opening in self._opening))
+        except asyncio.CancelledError:
+            self._drop(fresh)
+            raise
+        known = {TP(shared.prefix + topic, p.partition): n for p in kept.values() for topic, n in p.positions.items()}
+        self._committed = await self.consumer._thread.seek_all(known)
+        for partition in kept.values():
+            partition.rewind()
         for partition in fresh:
             for topic in partition.stage.inputs:
                 partition.positions[topic] = self._committed[TP(shared.prefix + topic, partition.partition)]
             partition.task.on_restored()
-            self.partitions[partition.stage.name, partition.partition] = partition
-        log.info("%s: %d partitions assigned", self.config.group, len(fresh))
+        self._kept = {}
+        self.partitions = kept | {(p.stage.name, p.partition): p for p in fresh}
+        gc.collect()
+        gc.freeze()  # what is held for long need not be looked at again
+        self._unfolded = 0
+        self.moved.update(dict.fromkeys(self.moved, time.monotonic()))
+        log.info("%s: %d partitions assigned, %d of them kept", self.config.group, len(self.partitions), len(kept))
 
-    def _restore(self, partition: Partition[Any, Any]) -> None:
-        stage = partition.stage
-        count = restore(
-            partition.table,
-            bootstrap=self.config.bootstrap,
-            topic=self.changelog(stage),
-            partition=partition.partition,
-            key=stage.key,
-            state=stage.state,
+    def _make(self, stage: Stage[Any, Any], number: int) -> Partition[Any, Any]:
+        config, shared = self.config, self._shared()
+        if stage.state is None:
+            return Partition(stage, number, self._progress_of(stage), shared)
+        spill = None
+        if config.state_memory:
+            spill = Spill(config.data_dir / f"state-{os.getpid()}" / f"{stage.name}-{number}")
+        changelog = Changelog(
+            config.bootstrap, self.changelog(stage), number, max_bytes=config.max_bytes, clock=shared.clock
         )
-        if count:
-            log.info("%s/%d: %d states restored", stage.name, partition.partition, len(partition.table))
+        table = Table[Any, Any](stage.key, stage.state, spill=spill, most_bytes=config.state_memory)
+        return Partition(stage, number, self._progress_of(stage), shared, changelog=changelog, table=table)
 
-    def _progress_of(self, stage: Stage[Any, Any]) -> Callable[[], LiveProgress | EventProgress]:
+    def _open(self, partition: Partition[Any, Any]) -> None:
+        if partition.changelog is None:
+            return
+        began = time.monotonic()
+        partition.changelog.open()
+        count = partition.changelog.restore(partition.table, wanted=lambda: partition.ours)
+        if count:
+            place = f"{partition.stage.name}/{partition.partition}"
+            log.info("%s: %d states restored in %.1f s", place, len(partition.table), time.monotonic() - began)
+
+    def _drop(self, partitions: Iterable[Partition[Any, Any]]) -> None:
+        for partition in partitions:
+            partition.close()
+
+    def _progress_of(self, stage: Stage[Any, Any]) -> LiveProgress | EventProgress:
         if not self.config.event_time:
-            return lambda: LiveProgress(stage.inputs)
-        siblings: list[EventProgress] = []
-        return lambda: EventProgress(sources(stage, self.config.partitions_of), siblings)
+            return LiveProgress(stage.inputs, self._shared().clock.now)
+        siblings = self._siblings.setdefault(stage.name, [])
+        return EventProgress(sources(stage, self.config.partitions_of), siblings)
 
     def _shared(self) -> Surroundings:
         if self._surroundings is None:
             config = self.config
-            self._producer_of_stages = Producer(config.bootstrap, max_bytes=config.max_bytes)
             self._surroundings = Surroundings(
                 prefix=config.prefix,
-                producer=self._producer_of_stages,
+                producer=Producer(config.bootstrap, max_bytes=config.max_bytes),
+                clock=BrokerClock(),
                 dead_letters=config.dead_letters,
                 partitioner=config.partitioner,
                 forwarded_header=config.forwarded_header,
@@ -259,6 +377,13 @@ class App(faust.App):  # type: ignore[misc]
                 partitions_of=dict(config.partitions_of),
             )
         return self._surroundings
+
+    async def release(self) -> None:
+        """Let go of everything: the worker has stopped."""
+        self._watchdog.stop()
+        self._drop(self._kept.values())
+        await asyncio.gather(*self._opening, return_exceptions=True)
+        self._kept = {}
 
     async def fail(self, exc: BaseException) -> None:
         """End the worker: what was not committed will be read again."""
@@ -276,4 +401,6 @@ class App(faust.App):  # type: ignore[misc]
     def _give_up(self, exc: BaseException) -> None:
         """Let go of state that may be half changed: agents and timers go on for a moment, and would commit it."""
         self.failure = self.failure or exc
-        self.partitions.clear()
+        dropped, self.partitions = self.partitions, {}
+        for partition in dropped.values():
+            partition.ours = False

@@ -16,13 +16,21 @@ from aiokafka.errors import CommitFailedError, ConsumerStoppedError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.tables import TableManager
 from faust.transport.drivers import aiokafka as driver
-from faust.types import TP
+from faust.types import TP, ConsumerMessage
+
+from streams.runtime.progress import monotonic_ms
 
 FETCH_WAIT_MS = 100  # how long the broker may hold an empty answer back: the step of progress in silence
 
 
+class Truncated(Exception):
+    """A topic ends before what was committed of it."""
+
+
 class Batch(list[Any]):
-    """Records of one partition, in order, as aiokafka gives them."""
+    """Records of one partition, in order, as aiokafka's parser gives them."""
+
+    partition: int
 
 
 class BatchSchema(faust.Schema):  # type: ignore[misc]
@@ -37,13 +45,18 @@ class BatchSchema(faust.Schema):  # type: ignore[misc]
         return decode
 
 
+def _as_parsed(_place: Any, record: Any) -> Any:
+    """A record as the parser made it: a copy with its topic would cost as much as the parsing."""
+    return record
+
+
 class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     """aiokafka in its thread, with partitions of joined topics kept together."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._delivered: dict[TP, int] = {}
-        self._asked: dict[TP, int] = {}  # epoch ms when the fetch was sent whose answer was the last to arrive
+        self._asked: dict[TP, int] = {}  # monotonic ms when the fetch was sent whose answer was the last to arrive
         self.seeks = 0  # how often all was sought
         self.fetched_after = 0  # `seeks` when the last fetch took its records
 
@@ -60,13 +73,17 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         fetch = fetcher._proc_fetch_request
 
         async def note(assignment: Any, node: Any, request: Any) -> Any:
-            asked = time.time_ns() // 1_000_000
+            asked, wanted = monotonic_ms(), [TopicPartition(t, n) for t, parts in request.topics for n, *_ in parts]
+            before = {place: getattr(assignment.state_value(place), "timestamp", None) for place in wanted}
             result = await fetch(assignment, node, request)
-            for topic, partitions in request.topics:
-                for number, *_ in partitions:
-                    state = assignment.state_value(TopicPartition(topic, number))
-                    if state is not None and (state.timestamp or 0) > asked:  # it was answered, not refused
-                        self._asked[TP(topic, number)] = asked
+            for place in wanted:
+                state = assignment.state_value(place)
+                if state is not None and state.timestamp != before[place]:  # it was answered, not refused
+                    self._asked[TP(*place)] = asked
+                    self.app.moved["fetch"] = time.monotonic()
+                records = getattr(fetcher._records.get(place), "_partition_records", None)
+                if records is not None:
+                    records._consumer_record = _as_parsed
             return result
 
         fetcher._proc_fetch_request = note
@@ -84,16 +101,35 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             return False
         return True
 
-    async def seek_to_start(self) -> dict[TP, int]:
-        """Seek every assigned partition to what was committed, else to its beginning; returns where they stand."""
-        return dict(await self.call_thread(self._seek_to_start))
+    @property
+    def generation(self) -> int:
+        """The group's generation that this worker is a member of."""
+        return int(self._ensure_consumer()._coordinator.generation)
 
-    async def _seek_to_start(self) -> dict[TP, int]:
+    async def seek_all(self, known: dict[TP, int]) -> dict[TP, int]:
+        """Seek every assigned partition to where it is known to stand, else to what was committed, else to its start.
+
+        Returns where they stand; raises Truncated when a topic ends before that.
+        """
+        return dict(await self.call_thread(self._seek_all, known))
+
+    async def _seek_all(self, known: dict[TP, int]) -> dict[TP, int]:
         consumer = self._ensure_consumer()
         places = consumer.assignment()
         beginnings = await consumer.beginning_offsets(places) if places else {}
-        # retention may have passed what was committed
-        starts = {place: max(await consumer.committed(place) or 0, beginnings[place]) for place in places}
+        ends = await consumer.end_offsets(places) if places else {}
+        starts = {}
+        for place in places:
+            start = known.get(TP(*place))
+            if start is None:
+                start = await consumer.committed(place) or 0
+            starts[place] = max(start, beginnings[place])  # retention may have passed it
+            if starts[place] > ends[place]:
+                raise Truncated(
+                    f"{place.topic}[{place.partition}] ends at {ends[place]}, but {start} was committed: the topic was "
+                    "made anew or has lost records, and what is written to it now would be taken for known. Delete the "
+                    "group and its changelogs to begin anew"
+                )
         # at one moment: a fetch takes its records before all of it or after all of it
         for place, start in starts.items():
             consumer.seek(place, start)
@@ -111,7 +147,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         return fetched
 
     async def ends(self) -> dict[TP, tuple[int, int]]:
-        """Partitions fetched to their end: (end of the last batch handed out, epoch ms when the end was asked for).
+        """Partitions fetched to their end: (end of the last batch handed out, monotonic ms when the end was asked for).
 
         Asked in the consumer's own thread, so that no batch is between the fetcher and the answer. The end is
         judged by the fetch position, which passes the markers of transactions that carry no record.
@@ -144,8 +180,9 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
                 if not self.flow_active:
                     await self.wait(self.can_resume_flow)
                 # a copy: the fetcher would see this set change, and takes an empty one for "all"
-                active = set(self._get_active_partitions())
+                active = set(self._get_active_partitions()) - app.full()
                 if not active:
+                    app.moved["fetch"] = time.monotonic()  # there is nothing to fetch
                     await asyncio.sleep(0.05)
                     continue
                 fetched = await self._getmany(active, timeout=1.0) or {}
@@ -158,6 +195,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
                     if self.should_stop or self._thread.seeks != after:
                         break
                     if records:
+                        app.hand_over()
                         await self.wait_first(self.callback(self._batch_message(tp, records)), self.suspend_flow.wait())
         except ConsumerStoppedError:
             if not app.should_stop:
@@ -167,9 +205,13 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
                 raise
 
     def _batch_message(self, tp: Any, records: list[Any]) -> Any:
-        message = self._to_message(TP(tp.topic, tp.partition), records[-1])
-        message.key, message.value, message.headers = None, Batch(records), {}
-        return message
+        batch = Batch(records)
+        batch.partition = tp.partition
+        last = records[-1]
+        return ConsumerMessage(
+            tp.topic, tp.partition, last.offset, last.timestamp / 1000, last.timestamp_type, {}, None, batch, None,
+            tp=TP(tp.topic, tp.partition), generation_id=self.app.consumer_generation_id,
+        )  # fmt: skip
 
     def track_message(self, message: Any) -> None:
         """Nothing to track: see `ack`."""
@@ -207,8 +249,9 @@ class Restoring(TableManager):  # type: ignore[misc]
         self._tables_registered.set()
 
     async def on_stop(self) -> None:
-        """End a restore that is under way."""
+        """End a restore that is under way, and let go of the partitions."""
         self._cancel()
+        await self.app.release()
 
     def on_partitions_revoked(self, revoked: Any) -> None:
         """End a restore that is under way."""

@@ -5,14 +5,16 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
+from streams.runtime.changelog import Changelog
 from streams.runtime.producer import Producer
-from streams.runtime.progress import Progress
+from streams.runtime.progress import BrokerClock, Progress
 from streams.runtime.table import Table
 
 K = TypeVar("K", bound=Hashable)
 S = TypeVar("S")
 
 MOST_HEADERS = 64 * 1024  # bytes of a stranger's headers that are forwarded
+MOST_WAITING = 20_000  # records of an input that is held; then it is no longer fetched
 INPUT = "input"  # the source name of watermarks that whoever feeds the pipeline sends
 
 
@@ -21,10 +23,8 @@ class Poisoned(Exception):
 
 
 class Record(Protocol):
-    """A record as aiokafka gives it."""
+    """A record as aiokafka's parser gives it; which topic it is of, the partition knows."""
 
-    topic: str
-    partition: int
     offset: int
     timestamp: int
     key: bytes | None
@@ -49,6 +49,8 @@ Run = tuple[list[Record], int, tuple[str, int] | None]
 @dataclass(frozen=True)
 class Stage(Generic[K, S]):
     """A stage: topics it joins by key, topics it writes, the types of its table, and its task.
+
+    A `state` of None says that there is no table.
 
     `upstream` has, by input, the stages that write it, each with the topic that it reads; `fed` are the inputs that
     somebody outside writes too. Both say whose watermarks arrive where (on event time).
@@ -75,6 +77,7 @@ class Surroundings:
     forwarded_header: str
     watermark_header: str
     event_time: bool
+    clock: BrokerClock
     counters: Counter[tuple[str, str]] = field(default_factory=Counter)
     partitions_of: dict[str, int] = field(default_factory=dict)  # by topic without prefix
     bad_in_row: int = 1_000
@@ -84,12 +87,24 @@ class Surroundings:
 class Partition(Generic[K, S]):
     """The context a stage's task gets for one partition."""
 
-    def __init__(self, stage: Stage[K, S], number: int, progress: Progress, shared: Surroundings) -> None:
+    def __init__(
+        self,
+        stage: Stage[K, S],
+        number: int,
+        progress: Progress,
+        shared: Surroundings,
+        *,
+        changelog: Changelog | None = None,
+        table: Table[K, S] | None = None,
+    ) -> None:
         self.stage = stage
         self.partition = number
-        self.table: Table[K, S] = Table()
+        self.changelog = changelog
+        self.table: Table[K, S] = Table(stage.key, stage.state) if table is None else table
+        self.topic = stage.inputs[0]  # of the records being taken, without prefix
         self.positions: dict[str, int] = {}  # next offset to take, by topic without prefix
         self.effects: list[Any] = []
+        self.ours = True  # until it is given to somebody else
         self._read: dict[str, int] = {}  # next offset to look at: what is held back has been read, not taken
         self._waiting: dict[str, deque[Run]] = {topic: deque() for topic in stage.inputs}
         self._progress = progress
@@ -124,8 +139,8 @@ class Partition(Generic[K, S]):
     def dead_letter(self, record: Record, reason: str) -> None:
         """Put a record aside with its reason; raises Poisoned when too many go there."""
         shared = self._shared
-        topic = shared.prefix + record.topic.removeprefix(shared.prefix)
-        headers = {"reason": reason, "topic": topic, "partition": record.partition, "offset": record.offset}
+        topic = shared.prefix + self.topic
+        headers = {"reason": reason, "topic": topic, "partition": self.partition, "offset": record.offset}
         headers["stage"] = self.stage.name
         key, value, room = record.key, record.value, shared.producer.room
         if (size := len(key or b"") + len(value or b"")) > room:  # brokers bound records as they are compressed
@@ -145,21 +160,20 @@ class Partition(Generic[K, S]):
         if self._row >= shared.bad_in_row or self._bad > most:
             raise Poisoned(
                 f"{self.stage.name}/{self.partition}: {self._row} unusable records in a row, {self._bad} of the last "
-                f"{self._seen}; the last one ({record.topic} offset {record.offset}): {reason}. "
+                f"{self._seen}; the last one ({self.topic} offset {record.offset}): {reason}. "
                 "Look at what writes to this topic; nothing after the last commit is lost"
             )
 
     def misplaced(self, record: Record, key: str) -> bool:
         """Whether `key` lies on another partition; if so the record has been sent there, once, and counted."""
         shared = self._shared
-        topic = record.topic.removeprefix(shared.prefix)
         raw = key.encode("utf-8", "surrogatepass")
-        right = shared.partitioner(raw, shared.partitions_of[topic])
+        right = shared.partitioner(raw, shared.partitions_of[self.topic])
         if right == self.partition or any(name == shared.forwarded_header for name, _ in record.headers):
             return False
         kept = record.headers if sum(len(v or b"") for _, v in record.headers) <= MOST_HEADERS else ()
         headers = [*kept, (shared.forwarded_header, b"1")]
-        shared.producer.send(shared.prefix + topic, raw, record.value, partition=right, headers=headers)
+        shared.producer.send(shared.prefix + self.topic, raw, record.value, partition=right, headers=headers)
         self.count("forwarded")
         return True
 
@@ -180,6 +194,24 @@ class Partition(Generic[K, S]):
         if self._seen > self._shared.bad_of_window[1]:
             self._seen = self._bad = 0
         self._waiting[topic].extend(self._runs(records))
+
+    def is_full(self, topic: str) -> bool:
+        """Whether so much of `topic` waits here that no more should be fetched."""
+        return sum(len(run) for run, _, _ in self._waiting[topic]) > MOST_WAITING
+
+    def rewind(self) -> None:
+        """Forget what waits: everything after `positions` is fetched again."""
+        self._read.clear()
+        for waiting in self._waiting.values():
+            waiting.clear()
+
+    def close(self) -> None:
+        """Let go of it: somebody else has it now, or the worker ends."""
+        self.ours = False
+        self._progress.leave()
+        self.table.close()
+        if self.changelog is not None:
+            self.changelog.close()
 
     def release(self) -> bool:
         """Hand over what need not wait; whether anything moved."""
@@ -219,10 +251,9 @@ class Partition(Generic[K, S]):
         self.advance()
 
     def _hand_over(self, topic: str, records: list[Record]) -> None:
+        self.topic = topic
         if len(self.stage.inputs) > 1:
             self._progress.read(topic, records[-1].timestamp)
-            for record in records:
-                record.topic = topic  # a stage that joins topics asks for it, without the prefix
         self.task.on_batch(records, self._progress.now)
 
     def _runs(self, records: Sequence[Record]) -> Iterator[Run]:

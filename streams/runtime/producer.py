@@ -41,7 +41,10 @@ class Producer:
         """Queue a record. Records of one partition arrive in the order they were sent."""
         while True:
             try:
-                self._producer.produce(topic, value, key, partition, headers=list(headers))
+                if headers:
+                    self._producer.produce(topic, value, key, partition, headers=list(headers))
+                else:
+                    self._producer.produce(topic, value, key, partition)
             except BufferError:
                 self._producer.poll(0.05)  # the queue is full: let the broker catch up
             except confluent_kafka.KafkaException as exc:

@@ -1,7 +1,7 @@
 """Progress: how far time has come on one partition. It never goes back.
 
 Live: while records are waiting, the broker's time of the last one read; once every input has been read to its
-end, the wall clock at the moment that was known. So a backlog delays timers and never fires them early, and a
+end, the broker's clock at the moment that was asked for. So a backlog delays timers and never fires them early, and a
 silent input still fires them.
 
 Event time: what the data says. A stage at the head reports each record's own time with `saw`; others are told by
@@ -14,19 +14,43 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 
 
-def wall_ms() -> int:
-    """Epoch milliseconds by this machine's clock."""
-    return time.time_ns() // 1_000_000
+def monotonic_ms() -> int:
+    """Milliseconds since some moment, by a clock that nobody sets."""
+    return time.monotonic_ns() // 1_000_000
+
+
+class BrokerClock:
+    """The broker's time, as it stood in its last answer to a write of ours, carried on by a clock that nobody sets.
+
+    So a worker's own clock may be wrong, or be put right while it runs: timers follow the broker's. It never runs
+    ahead: the answer was given before it was heard.
+    """
+
+    def __init__(self, monotonic: Callable[[], int] = monotonic_ms) -> None:
+        self._monotonic = monotonic
+        self._ahead: int | None = None
+
+    def heard(self, timestamp: int) -> None:
+        """A record of ours was given this time (epoch ms) by the broker."""
+        self._ahead = timestamp - self._monotonic()
+
+    def at(self, monotonic: int) -> int:
+        """The broker's time (epoch ms) at this moment; 0 before anything was heard."""
+        return 0 if self._ahead is None else monotonic + self._ahead
+
+    def now(self) -> int:
+        """The broker's time (epoch ms)."""
+        return self.at(self._monotonic())
 
 
 class LiveProgress:
     """Progress by the broker's clock, over the inputs that the stage joins.
 
-    It does not run ahead of `wall`: on a topic that keeps its writers' times one of them may lie in the far future,
-    and progress cannot go back.
+    It does not run ahead of `wall`, the broker's clock: on a topic that keeps its writers' times one of them may lie
+    in the far future, and progress cannot go back.
     """
 
-    def __init__(self, inputs: Iterable[str], wall: Callable[[], int] = wall_ms) -> None:
+    def __init__(self, inputs: Iterable[str], wall: Callable[[], int]) -> None:
         self._inputs = dict.fromkeys(inputs, 0)
         self._wall = wall
         self.now = 0
@@ -49,6 +73,9 @@ class LiveProgress:
     def is_ahead(self, _topic: str) -> bool:
         """Records are taken as they come."""
         return False
+
+    def leave(self) -> None:
+        """Nobody waits for it."""
 
 
 class EventProgress:
@@ -83,6 +110,11 @@ class EventProgress:
     def is_ahead(self, topic: str) -> bool:
         """Whether the next records of `topic` must wait for other inputs or partitions."""
         return self._time_of(topic) > min(sibling.held_at() for sibling in self._siblings)
+
+    def leave(self) -> None:
+        """The others need not wait for it any more."""
+        if self in self._siblings:
+            self._siblings.remove(self)
 
     def held_at(self) -> int:
         """The least time that an input stands at."""

@@ -156,6 +156,7 @@ class World:
         if rules:
             self.shops.apply(Setting(shop_id="main", name="reminders", value=rules))
         self.partition = 0
+        self.topic = ""
         self.progress = 0
         self.log: list[FakeRecord] = []
         self.taken = 0
@@ -210,7 +211,9 @@ class World:
         self.progress = max(self.progress, self.progress if at is None else at)
         while self.taken < len(self.log):
             self.taken += 1
-            self.task.on_batch([self.log[self.taken - 1]], self.progress)
+            record = self.log[self.taken - 1]
+            self.topic = record.topic.removeprefix("cartwake.")
+            self.task.on_batch([record], self.progress)
         return self
 
     def time(self, at: int) -> "World":

@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from cartwake.topics import FORWARDED, WATERMARK, partition_of
 from streams.runtime import App, Config, Stage
+from streams.runtime.changelog import OWNER
 
 PATIENCE = 40.0
 _made: list[App] = []
@@ -37,6 +38,7 @@ class Tallying:
         self.context = context
         self.times: list[int] = []  # what on_progress was told
         self.batches: list[tuple[int, Any]] = []  # progress and record, as taken
+        self.topics: set[str] = set()
         self.results: list[Any] = []
         self.performed: list[Any] = []
         self.restored = -1
@@ -45,6 +47,7 @@ class Tallying:
         self.restored = len(self.context.table)
 
     def on_batch(self, records: Sequence[Any], progress: int) -> None:
+        self.topics.add(self.context.topic)
         for record in records:
             self.batches.append((self.times[-1] if self.times else 0, record))
             self.take(record)
@@ -52,9 +55,9 @@ class Tallying:
     def take(self, record: Any) -> None:
         key = (record.key or b"none").decode()
         tally = self.context.table.get(key) or Tally()
-        if record.offset <= tally.offsets.get(record.topic, -1):
+        if record.offset <= tally.offsets.get(self.context.topic, -1):
             return
-        fresh = Tally(tally.count + 1, tally.offsets | {record.topic: record.offset})
+        fresh = Tally(tally.count + 1, tally.offsets | {self.context.topic: record.offset})
         self.context.table.put(key, fresh)
         self.context.emit(SUMS, key, str(fresh.count).encode())
 
@@ -168,20 +171,27 @@ class World:
         """Every record that is on a topic now, by partition."""
         name = (self.prefix if prefix is None else prefix) + topic
         consumer: Any = confluent_kafka.Consumer(
-            {"bootstrap.servers": self.bootstrap, "group.id": "reader", "enable.auto.commit": False, "log_level": 2}
+            {
+                "bootstrap.servers": self.bootstrap,
+                "group.id": "reader",
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+                "fetch.wait.max.ms": 10,
+                "log_level": 2,
+            }
         )
         try:
             found: list[Any] = []
             for number in consumer.list_topics(name, timeout=10).topics[name].partitions:
-                place = confluent_kafka.TopicPartition(name, number, 0)
-                first, end = consumer.get_watermark_offsets(place, timeout=10)
-                place.offset = position = first
-                consumer.assign([place])
-                while position < end:
-                    for message in consumer.consume(5_000, timeout=0.2):
-                        assert message.error() is None, message.error()
-                        found.append(message)
-                    position = max(position, consumer.position([place])[0].offset)
+                consumer.assign([confluent_kafka.TopicPartition(name, number, confluent_kafka.OFFSET_BEGINNING)])
+                ended = False
+                while not ended:
+                    for message in consumer.consume(5_000, timeout=0.05):
+                        if message.error() is None:
+                            found.append(message)
+                        else:
+                            assert message.error().code() == confluent_kafka.KafkaError._PARTITION_EOF, message.error()
+                            ended = True
             return found
         finally:
             consumer.close()
@@ -201,6 +211,8 @@ class World:
         """The newest state of each key on the broker."""
         states: dict[str, Tally] = {}
         for message in self.read(f"{self.group}-{stage}-changelog", prefix=""):
+            if message.key() == OWNER:
+                continue
             key = msgspec.msgpack.decode(message.key(), type=str)
             if message.value() is None:
                 states.pop(key, None)

@@ -7,9 +7,10 @@ import msgspec
 from cartwake.clock import rfc3339
 from cartwake.model import LATEST, MAX_BYTES, decode_outcome, encode
 from cartwake.shops import Shops
-from streams.cart_stage import CartStage, Key
+from streams.cart_stage import CartStage, Key, key_of
 from streams.carts import Cart
 from streams.orders import OrderStage
+from streams.runtime import Table
 from tests.fakes import FakeContext, FakeRecord
 
 NOW = 1_795_428_900_000
@@ -25,7 +26,7 @@ def lines(number: int, of: int = 100, name: str = "\x01" * 300) -> list[Any]:
 
 
 def test_cart_that_is_filled_without_end_stays_a_record_that_the_broker_takes() -> None:
-    context = FakeContext()
+    context = FakeContext(table=Table(Key, Cart))
     stage = CartStage(context, Shops())
     values = [event(number, items=lines(number)) for number in range(30)]
     assert sum(map(len, values)) > 20 * MAX_BYTES
@@ -34,28 +35,28 @@ def test_cart_that_is_filled_without_end_stays_a_record_that_the_broker_takes() 
     assert context.dead == []
     ((_, _, said),) = context.emitted
     assert len(said) < 1024 * 1024
-    assert len(msgspec.msgpack.encode(context.table.get(("main", "c")))) < 1024 * 1024
+    assert len(msgspec.msgpack.encode(context.table.get(key_of("main", "c")))) < 1024 * 1024
     outcome = decode_outcome(said)
     assert outcome.units == len(outcome.items) > 100, "what fits is held"
     assert outcome.last_activity == rfc3339(NOW + 29), "what does not fit is activity all the same"
 
 
 def test_long_life_of_a_small_cart_is_not_taken_for_a_large_one() -> None:
-    context = FakeContext()
+    context = FakeContext(table=Table(Key, Cart))
     stage = CartStage(context, Shops())
     values = [event(number, items=[{"sku": "a", "name": "x" * 1_000}]) for number in range(2_000)]
     stage.on_batch([FakeRecord(v, offset=n, timestamp=NOW) for n, v in enumerate(values)], 0)
     restarted = context.crashed(Key, Cart)
-    assert restarted.table.get(("main", "c")).lines["a"].quantity == 2_000
+    assert restarted.table.get(key_of("main", "c")).lines["a"].quantity == 2_000
 
 
 def test_cart_that_was_too_large_takes_lines_again_when_it_has_been_emptied() -> None:
-    context = FakeContext()
+    context = FakeContext(table=Table(Key, Cart))
     stage = CartStage(context, Shops())
     values = [event(number, items=lines(number)) for number in range(10)]
     values += [event(10, "cart.cleared"), event(11, items=[{"sku": "new"}])]
     stage.on_batch([FakeRecord(v, offset=n, timestamp=NOW) for n, v in enumerate(values)], 0)
-    assert list(context.table.get(("main", "c")).lines) == ["new"]
+    assert list(context.table.get(key_of("main", "c")).lines) == ["new"]
 
 
 def test_order_from_the_future_is_a_purchase_of_today() -> None:

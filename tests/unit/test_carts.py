@@ -14,6 +14,7 @@ from cartwake.model import CartOutcome, decode_outcome
 from cartwake.shops import Shops
 from streams.cart_stage import CartStage, Key
 from streams.carts import Cart
+from streams.runtime import Table
 from tests import oracle
 from tests.fakes import FakeContext, FakeRecord
 
@@ -25,8 +26,8 @@ class FixedIdle(Shops):
         super().__init__()
         self._idle = idle
 
-    def of(self, shop_id: str) -> Any:
-        return msgspec.structs.replace(super().of(shop_id), idle_ms=self._idle)
+    def idle_ms(self, shop_id: str) -> int:
+        return self._idle
 
 
 def _ms(moment: str | None) -> int | None:
@@ -58,12 +59,13 @@ def _run(scenario: dict[str, Any], restarts: frozenset[int] = frozenset()) -> tu
     for number, arrival in enumerate(scenario["arrivals"]):
         partition = arrival["partition"]
         if partition not in contexts:
-            contexts[partition] = FakeContext(partition=partition, event_time=event_time)
+            contexts[partition] = FakeContext(partition=partition, event_time=event_time, table=Table(Key, Cart))
             stages[partition] = CartStage(contexts[partition], shops)
             spoken.append(contexts[partition])
         elif number in restarts:
             contexts[partition] = contexts[partition].crashed(Key, Cart)
             stages[partition] = CartStage(contexts[partition], shops)
+            contexts[partition].table.index()
             stages[partition].on_restored()
             spoken.append(contexts[partition])
         record = FakeRecord(msgspec.json.encode(arrival["event"]), offset=number, timestamp=arrival["arrival"])
@@ -99,7 +101,7 @@ def test_outcomes_are_those_of_the_oracle_in_any_order_and_across_restarts(
 @given(oracle.scenarios())
 def test_a_batch_read_again_after_a_crash_says_nothing_new(scenario: dict[str, Any]) -> None:
     shops = FixedIdle(scenario["idle"])
-    context = FakeContext(event_time=scenario["mode"] == "event")
+    context = FakeContext(event_time=scenario["mode"] == "event", table=Table(Key, Cart))
     stage = CartStage(context, shops)
     records = [
         FakeRecord(msgspec.json.encode(a["event"]), offset=n, timestamp=a["arrival"])

@@ -32,7 +32,7 @@ from streams.identity import (
     usable_email,
 )
 from streams.identity_stage import IdentityStage, Key
-from tests.fakes import FakeContext, FakeRecord
+from tests.fakes import FakeContext, FakeRecord, hand
 
 DAY = 24 * 3600 * 1000
 T0 = to_ms(datetime.fromisoformat("2026-11-23T10:00:00Z"))
@@ -377,7 +377,7 @@ def record(said_: CartOutcome | DeviceEvent, offset: int, arrival: int = T0 + 30
 @pytest.mark.parametrize("topic", TOPICS)
 def test_what_cannot_be_read_goes_to_the_dead_letters(topic: str, value: bytes | None) -> None:
     context, made = stage()
-    made.on_batch([FakeRecord(value, topic=topic)], 0)
+    hand(context, made, FakeRecord(value, topic=topic))
     assert len(context.dead) == 1
     assert context.emitted == []
 
@@ -386,35 +386,35 @@ def test_what_cannot_be_read_goes_to_the_dead_letters(topic: str, value: bytes |
 def test_outcome_with_a_wrong_time_goes_to_the_dead_letters(when: str) -> None:
     context, made = stage()
     raw = encode(outcome()).replace(rfc3339(T0).encode(), when.encode())
-    made.on_batch([FakeRecord(raw, topic=TOPICS[0])], 0)
+    hand(context, made, FakeRecord(raw, topic=TOPICS[0]))
     assert len(context.dead) == 1
 
 
 def test_device_event_of_another_partition_is_not_taken() -> None:
     context, made = stage(FakeContext(inputs=TOPICS, place=lambda key: key != "d-1"))
-    made.on_batch([record(seen(), 0)], 0)
+    hand(context, made, record(seen(), 0))
     assert len(context.table) == 0
 
 
 @pytest.mark.parametrize("name", ["\x00", "'; drop table", "x" * 200, "…", "\U0001f6d2", "a/b\x1fc"])
 def test_hostile_ids_are_only_names(name: str) -> None:
     context, made = stage()
-    made.on_batch([record(outcome(cart=name, device_id=name), 0)], 0)
+    hand(context, made, record(outcome(cart=name, device_id=name), 0))
     event = msgspec.structs.replace(seen(None or T0, None, subscriber_id=name), device_id=name)
-    made.on_batch([record(event, 0)], 0)
+    hand(context, made, record(event, 0))
     assert [key for _, key, _ in context.emitted] == [name]
     context.crashed(Key, Device)
 
 
 def test_carts_and_devices_of_the_same_name_are_apart() -> None:
     context, made = stage()
-    made.on_batch([record(outcome(cart="x", device_id=None), 0), record(outcome(cart="y", device_id="x"), 1)], 0)
+    hand(context, made, record(outcome(cart="x", device_id=None), 0), record(outcome(cart="y", device_id="x"), 1))
     assert len(context.table) == 2
 
 
 def test_waiting_cart_is_forgotten_by_time_alone() -> None:
     context, made = stage()
-    made.on_batch([record(outcome(), 0)], 0)
+    hand(context, made, record(outcome(), 0))
     made.on_progress(T0 + WAIT_MS - 1)
     assert len(context.table) == 1
     made.on_progress(T0 + WAIT_MS)
@@ -467,13 +467,13 @@ def stories(draw: st.DrawFn) -> list[FakeRecord]:
 @given(stories(), st.integers(0, 14), st.integers(0, 14))
 def test_any_suffix_read_again_after_a_crash_says_nothing_new(heard: list[FakeRecord], crash: int, back: int) -> None:
     context, made = stage()
-    made.on_batch(heard, 0)
+    hand(context, made, *heard)
     undisturbed = context.emitted
 
     first, before = stage()
-    before.on_batch(heard[:crash], 0)
+    hand(first, before, *heard[:crash])
     second, after = stage(first.crashed(Key, Device))
-    after.on_batch(heard[max(0, crash - back) :], 0)
+    hand(second, after, *heard[max(0, crash - back) :])
     assert first.emitted + second.emitted == undisturbed
 
 
@@ -481,7 +481,7 @@ def test_any_suffix_read_again_after_a_crash_says_nothing_new(heard: list[FakeRe
 @given(stories())
 def test_cart_belongs_to_at_most_one_person_at_a_time(heard: list[FakeRecord]) -> None:
     context, made = stage()
-    made.on_batch(heard, 0)
+    hand(context, made, *heard)
     owner: dict[str, str] = {}
     for _, key, value in context.emitted:
         told = decode_subscriber_cart(value)
