@@ -1,6 +1,6 @@
 """Values that are no events, or nearly: by hand, and made of good ones by chance.
 
-`SHAPES` are known to be unusable wherever an event is read; what `mutant` makes may be one that can be used.
+`shapes` are known to be unusable wherever an event is read; what `mutant` makes may be one that can be used.
 """
 
 import gzip

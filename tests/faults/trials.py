@@ -1,7 +1,7 @@
 """Each stage between good and unusable records, without a broker: what it lost, and what it let escape.
 
 A chunk has a seed of its own and can be run again: `python -m tests.faults.trials STAGE SEED CHUNK [CHUNK…]`. The first
-chunk has every shape of `fuzz.SHAPES` and junk in every field; all have mutants of good events.
+chunk has every shape of `fuzz.shapes` and junk in every field; all have mutants of good events.
 """
 
 import asyncio
