@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import signal
 import sys
 
 #: To add one, write bench/<name>.py and name it here.
@@ -16,6 +17,7 @@ def main() -> int:
         module = importlib.import_module(f"bench.{name}")
         module.add_arguments(commands.add_parser(name, help=(module.__doc__ or "").splitlines()[0]))
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
     return int(importlib.import_module(f"bench.{arguments.name}").main(arguments))
 
 

@@ -13,6 +13,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,7 @@ class Input:
 
 
 def measure(
-    bootstrap: str, systems: Iterable[System], *, events: int, runs: int, seed: int, say: Any = print
+    bootstrap: str, systems: Iterable[System], *, events: int, runs: int, seed: int, say: Any = partial(print, flush=True)
 ) -> list[Figures]:
     """The figures of each system, all from the same day of `events`."""
     all_figures = [Figures(system) for system in systems]

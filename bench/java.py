@@ -11,8 +11,12 @@ from bench.job import Command
 
 _PEERS: Final = Path(__file__).parent / "peers"
 _BUILDS: Final = Path(".cartwake/bench")
-#: Flink's serialisers look into the JDK's collections.
-_JVM: Final = ("-Xmx3g", "-XX:+UseParallelGC", "--add-opens=java.base/java.util=ALL-UNNAMED")
+_JVM: Final = (
+    "-Xmx3g",
+    "-XX:+UseParallelGC",
+    "--add-opens=java.base/java.util=ALL-UNNAMED",  # Flink's serialisers look into these
+    "--add-opens=java.base/java.lang=ALL-UNNAMED",
+)
 
 
 def ready(peer: str) -> str | None:

@@ -20,6 +20,14 @@ def _kafka_streams(store: str, guarantee: str) -> Callable[[Job, int], list[Comm
     return commands
 
 
+def _flink(backend: str) -> Callable[[Job, int], list[Command]]:
+    def commands(job: Job, workers: int) -> list[Command]:
+        options = (f"--backend={backend}", f"--threads={workers}")
+        return [java.command("flink", "bench.CartsJob", *job.flags(), *options)]
+
+    return commands
+
+
 _ALL = (
     System(
         name="ours",
@@ -49,6 +57,22 @@ _ALL = (
         workers=(1, 2, 4),
         commands=_kafka_streams("rocksdb", "at_least_once"),
         ready=lambda: java.ready("kafka-streams"),
+    ),
+    System(
+        name="flink",
+        says="heap state, checkpoint to the local disk each 10 s and a savepoint at the end; no state goes to Kafka",
+        workers=(1, 2),
+        commands=_flink("hashmap"),
+        ready=lambda: java.ready("flink"),
+        commits=False,
+    ),
+    System(
+        name="flink-rocksdb",
+        says="RocksDB state, incremental checkpoint to the local disk each 10 s and a savepoint at the end; no state goes to Kafka",
+        workers=(1, 2),
+        commands=_flink("rocksdb"),
+        ready=lambda: java.ready("flink"),
+        commits=False,
     ),
 )
 SYSTEMS: dict[str, System] = {system.name: system for system in _ALL}

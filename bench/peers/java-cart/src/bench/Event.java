@@ -1,5 +1,6 @@
 package bench;
 
+import com.fasterxml.jackson.annotation.JsonIgnore;
 import com.fasterxml.jackson.annotation.JsonIgnoreProperties;
 import com.fasterxml.jackson.annotation.JsonProperty;
 import java.math.BigDecimal;
@@ -14,14 +15,14 @@ public final class Event {
     @JsonProperty("occurred_at") public String occurredAt;
     public List<Item> items = List.of();
 
-    private long at = -1;
+    @JsonIgnore public long time = -1; // epoch milliseconds once asked for; public as Flink's POJOs are
 
     /** When it happened, epoch milliseconds. */
     public long at() {
-        if (at < 0) {
-            at = Times.millis(occurredAt);
+        if (time < 0) {
+            time = Times.millis(occurredAt);
         }
-        return at;
+        return time;
     }
 
     /** A line of the event; no quantity: one when added, the whole line when removed. */
