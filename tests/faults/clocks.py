@@ -92,8 +92,8 @@ class Shop:
                 cart_id = f"{prefix}-{number}"
                 event = {"event_id": f"{cart_id}-{at}-{self.watch.events}", "type": "cart.item_added", "shop_id": shop}
                 told = datetime.fromtimestamp(at / 1000, self._zone).isoformat(timespec="milliseconds")
-                event |= {"cart_id": cart_id, "occurred_at": told, "items": [{"sku": "a", "price": "1"}]}
-                self._pipe.send(topics.CART_EVENTS, cart_id, encode(event))
+                filled = event | {"cart_id": cart_id, "occurred_at": told, "items": [{"sku": "a", "price": "1"}]}
+                self._pipe.send(topics.CART_EVENTS, cart_id, encode(filled))
                 kind.setdefault(cart_id, []).append(at)
                 self.watch.events += 1
             self._pipe.flush()
@@ -219,7 +219,8 @@ def _hours(name: str, offset: int) -> Fault:
         found = run(ground, steps, first=offset, wave=5 if ground.quick else 50)
         note = (
             f"{found.told} abandonments told; of {found.due_while_wrong} that were due while the clock was wrong "
-            f"{found.while_wrong} were told then; the latest {found.worst_ms / SECOND:.1f} s after its deadline; {len(found.early)} too early"
+            f"{found.while_wrong} were told then; the latest {found.worst_ms / SECOND:.1f} s after its deadline; "
+            f"{len(found.early)} too early"
         )
         return _result(ground, name, [found], note)
 

@@ -83,7 +83,7 @@ def malformed_on_kafka(ground: Ground) -> Result:
 
 def _rubbish(draw: random.Random, topic: topics.Topic, count: int) -> Iterator[bytes | None]:
     bases = _TRIALS[topic.name]().bases()[topic.name]
-    yield from (value for _, value in fuzz.shapes(bases[0]))
+    yield from (shape for _, shape in fuzz.shapes(bases[0]))
     made = 0
     while made < count:
         value = fuzz.mutant(draw, bases)
@@ -104,8 +104,8 @@ def _send_mixed(
             due.pop(0)
             pipe.send(topic, draw.choice(keys), odd.pop(), len(odd) % 4, headers=draw.choice(headers))
         pipe.send(topic, key, value)
-    for number, value in enumerate(odd):
-        pipe.send(topic, None, value, number % 4)
+    for number, rest in enumerate(odd):
+        pipe.send(topic, None, rest, number % 4)
 
 
 def _seen(devices: int) -> list[tuple[str, bytes]]:
