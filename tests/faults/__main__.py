@@ -17,7 +17,7 @@ from pathlib import Path
 from local.kafka import LocalKafka
 from tests.conftest import free_port
 from tests.faults.result import Ground, Result
-from tests.faults.rows import ROWS
+from tests.faults.rows import QUICK, ROWS
 from tests.faults.scene import middle
 
 HEAD = "| fault | runs | events | kills | lost | double | recovery, median/max s | seed | held | note |"
@@ -28,7 +28,7 @@ def main() -> int:
     options = _options()
     results: list[Result] = []
     with tempfile.TemporaryDirectory() as root, LocalKafka(Path(root) / "kafka", free_port()) as kafka:
-        for name in options.only or ROWS:
+        for name in options.only or (QUICK if options.quick else ROWS):
             began = time.monotonic()
             folder = Path(root) / name.replace(" ", "-")
             folder.mkdir()

@@ -220,18 +220,18 @@ class Stored:
     meaning: tuple[Any, ...]
 
 
-def stored_cart(_key: bytes, value: bytes | None) -> Stored | None:
+def stored_cart(key: bytes, value: bytes | None) -> Stored | None:
     """A record of the changelog; the one place that knows its form. None for what is no cart."""
     from streams.carts import Cart  # noqa: PLC0415 - the project's own type, for this alone
 
-    if value is None:
+    if not value or key.startswith(b"\0"):  # who opened the changelog writes such a record
         return None
     cart = msgspec.msgpack.decode(value, type=Cart)
     left = cart.abandonment
     lines = sorted((sku, item.quantity, item.price) for sku, item in cart.lines.items())
     meaning = (
-        lines, cart.last_activity, cart.created_at, cart.episode, left and (left.at, left.open), cart.stage,
-        cart.ended_at, cart.held, cart.currency, [event_id.rpartition("-")[2] for event_id in cart.seen],
+        lines, cart.last_activity, cart.created_at, cart.changed_at, cart.replaced_at, cart.episode,
+        left and (left.at, left.basis, left.open), cart.stage, cart.held, cart.currency, len(cart.seen),
     )  # fmt: skip
     return Stored(cart.cart_id, cart.offset, meaning)
 

@@ -15,7 +15,7 @@ from tests.faults.checker import Commits, Follower, patiently
 from tests.faults.fleet import ROOT, Late, until
 from tests.faults.result import Fault, Ground, Result
 
-EVENTS, KILLS, RATE = 3_000, 2, 250.0
+EVENTS, KILLS, RATE, PARTITIONS = 3_000, 2, 600.0, 8
 
 
 def control(ground: Ground) -> Result:
@@ -55,7 +55,7 @@ def _run(ground: Ground, chance: random.Random) -> tuple[int, int]:
             process.wait()
             process = _start(ground, name)
         feeder.join()
-        until(lambda: patiently(commits.now).get(0, 0) >= EVENTS, "stock Faust to commit all", 60)
+        until(lambda: sum(patiently(commits.now).values()) >= EVENTS, "stock Faust to commit all", 60)
         time.sleep(1)
     except Late:
         return 0, 0  # it hangs, which proves nothing about the test
@@ -78,7 +78,7 @@ def _start(ground: Ground, name: str) -> subprocess.Popen[bytes]:
 
 def _make(bootstrap: str, *names: str) -> None:
     admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 2})
-    for made in admin.create_topics([NewTopic(name, 1, 1) for name in names]).values():
+    for made in admin.create_topics([NewTopic(name, PARTITIONS, 1) for name in names]).values():
         made.result(30)
 
 

@@ -114,7 +114,11 @@ class Fleet:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._number = 0
+        self._lock = threading.RLock()
+        self._closed = threading.Event()
+        self._tender: threading.Thread | None = None
         self.workers: list[Worker] = []
+        self.ended: list[str] = []  # last words of those who ended by themselves and were replaced
 
     def start(self, **orders: Any) -> Worker:
         """One more worker."""
@@ -129,15 +133,38 @@ class Fleet:
 
     def kill(self, worker: Worker) -> None:
         """kill -9 one of them."""
-        worker.kill()
-        self.workers.remove(worker)
+        with self._lock:
+            worker.kill()
+            if worker in self.workers:
+                self.workers.remove(worker)
+
+    def tend(self, **orders: Any) -> None:
+        """From now on start a new worker for each that ends by itself, as a supervisor does."""
+
+        def look() -> None:
+            while not self._closed.wait(0.5):
+                with self._lock:
+                    for worker in [worker for worker in self.workers if not worker.alive]:
+                        self.ended.append(worker.last_words())
+                        self.workers.remove(worker)
+                        self.start(**orders)
+
+        self._tender = threading.Thread(target=look, daemon=True)
+        self._tender.start()
 
     def failed(self) -> list[str]:
         """Those who ended though nobody asked them to."""
         return [f"worker {w.number} ended by itself: {w.last_words()}" for w in self.workers if not w.alive]
 
+    def rest(self) -> None:
+        """Start nobody again from now on."""
+        self._closed.set()
+        if self._tender is not None:
+            self._tender.join(30)
+
     def close(self) -> None:
         """Leave no process behind."""
+        self.rest()
         for worker in self.workers:
             worker.kill()
         self.workers.clear()

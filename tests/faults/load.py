@@ -145,6 +145,7 @@ class Feeder:
 
     def __init__(self, bootstrap: str, topic: str, load: Load, rate: float | None = None) -> None:
         self.rate = rate
+        self.burst = 0  # so many are sent at once before the rate counts
         self.sent = 0
         self.refused: list[str] = []
         self._topic, self._load = topic, load
@@ -193,9 +194,9 @@ class Feeder:
                 self._producer.poll(0)
                 if self._stop.is_set():
                     return
-                rate = self.rate
+                rate = self.rate if self.sent >= self.burst else None
                 due = max(due + 50 / rate, time.monotonic() - 0.5) if rate else time.monotonic()
-                while self.rate and (left := due - time.monotonic()) > 0 and not self._stop.is_set():
+                while rate and self.rate and (left := due - time.monotonic()) > 0 and not self._stop.is_set():
                     time.sleep(min(left, 0.1))
         while self._producer.flush(0.5) and not self._stop.is_set():
             pass

@@ -2,7 +2,11 @@
 
 from typing import Final
 
-from tests.faults import control, workers
+from tests.faults import brokers, control, disk, inputs, storm, watchdog, workers
 from tests.faults.result import Fault
 
-ROWS: Final[dict[str, Fault]] = {**control.ROWS, **workers.ROWS}
+#: Those with a quick form, and those too long for one.
+QUICK: Final[dict[str, Fault]] = {
+    **control.ROWS, **workers.ROWS, **storm.ROWS, **brokers.ROWS, **disk.ROWS, **watchdog.ROWS, **inputs.ROWS,
+}  # fmt: skip
+ROWS: Final[dict[str, Fault]] = {**QUICK, **brokers.FULL}

@@ -40,6 +40,18 @@ class Score:
     notes: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
 
+    def add(self, other: "Score") -> None:
+        """Take the figures of another one in, which was run beside."""
+        self.runs += other.runs
+        self.events += other.events
+        self.kills += other.kills
+        self.lost += other.lost
+        self.double += other.double
+        self.repeats += other.repeats
+        self.recovered += other.recovered
+        self.notes += [f"{other.fault}: {note}" for note in other.notes]
+        self.wrong += [f"{other.fault}: {wrong}" for wrong in other.wrong]
+
     def result(self) -> Result:
         """The line of the table."""
         notes = [*self.notes, f"{self.repeats} repeats of an id"] if self.repeats else self.notes
@@ -53,7 +65,14 @@ class Scene:
     """What a run needs; nothing of it is left at the end but topics."""
 
     def __init__(
-        self, ground: Ground, load: Load, *, partitions: int, bootstrap: str = "", replication: int = 1
+        self,
+        ground: Ground,
+        load: Load,
+        *,
+        partitions: int,
+        bootstrap: str = "",
+        replication: int = 1,
+        data_dir: Path | None = None,
     ) -> None:
         name = uuid.uuid4().hex[:8]
         self.settings = Settings(
@@ -61,7 +80,7 @@ class Scene:
             topic_prefix=f"f{name}.",
             partitions=partitions,
             replication=replication,
-            data_dir=ground.folder / name,
+            data_dir=data_dir or ground.folder / name,
             log_level="warning",
         )
         self.ground, self.load = ground, load
@@ -102,6 +121,13 @@ class Scene:
         until(lambda: self.eye.moved_since(killed_at, numbers), f"commits on {sorted(numbers)}", patience_s)
         return max(next(at for at, _ in self.eye.steps[n] if at > killed_at) for n in numbers) - killed_at
 
+    def recover(self, score: Score, killed_at: float, numbers: set[int]) -> None:
+        """Wait for that recovery, and note it; one that does not come is wrong."""
+        try:
+            score.recovered.append(self.recovery(killed_at, numbers))
+        except Late as exc:
+            score.wrong.append(str(exc))
+
     def pause(self, least: float, most: float) -> None:
         """A moment that the seed decides."""
         time.sleep(self.chance.uniform(least, most))
@@ -125,6 +151,7 @@ class Scene:
 
     def stop(self, score: Score) -> None:
         """End all workers as an operator does."""
+        self.fleet.rest()
         for worker in list(self.fleet.workers):
             try:
                 took = worker.end()

@@ -18,7 +18,7 @@ def make(bootstrap: str, name: str, folder: str) -> Any:
         datadir=Path(folder),
         store="memory://",
         web_enabled=False,
-        topic_partitions=1,
+        topic_partitions=8,
         topic_disable_leader=True,
         broker_session_timeout=6.0,
         broker_heartbeat_interval=1.0,

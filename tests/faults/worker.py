@@ -64,7 +64,7 @@ def main(orders: Orders) -> None:
     if orders.die:
         _die(app, *POINTS[orders.die], orders.nth, orders.once)
     if orders.stall:
-        _STALLS[orders.stall](app, orders.once)
+        STALLS[orders.stall](app, orders.once)
     _tell_restores(app)
 
     async def tell() -> None:
@@ -172,13 +172,13 @@ def _stall_fetch(app: Any, once: str) -> None:
     app.task(wait)
 
 
-_STALLS: Final[dict[str, Callable[[Any, str], None]]] = {
+STALLS: Final[dict[str, Callable[[Any, str], None]]] = {
     "fold": _stall_fold, "commit": _stall_commit, "fetch": _stall_fetch,
 }  # fmt: skip
 
 
 def _tell_restores(app: Any) -> None:
-    wrap(app, "_restore", before=lambda: say("restoring"))
+    wrap(app, "_open", before=lambda: say("restoring"))
 
 
 if __name__ == "__main__":
