@@ -2,6 +2,7 @@
 
 import time
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final, Protocol
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -52,4 +53,11 @@ def to_ms(moment: datetime) -> int:
 
 def rfc3339(ms: int) -> str:
     """`2026-11-23T10:15:00.120Z` of epoch milliseconds (RFC 3339, UTC, milliseconds)."""
-    return to_datetime(ms).isoformat(timespec="milliseconds")[:-6] + "Z"
+    minute, rest = divmod(ms, 60_000)
+    return f"{_minute(minute)}:{rest // 1000:02d}.{rest % 1000:03d}Z"
+
+
+@lru_cache(maxsize=4096)
+def _minute(number: int) -> str:
+    """`2026-11-23T10:15` of a count of minutes since the epoch."""
+    return (EPOCH + timedelta(minutes=number)).isoformat()[:16]

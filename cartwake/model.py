@@ -6,21 +6,20 @@ are ignored. `decode_…` raise InvalidEvent with a reason for the shop's develo
 
 import hashlib
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
 
-from cartwake.clock import EPOCH, to_ms
+from cartwake.clock import to_ms
 from cartwake.errors import InvalidEvent
 from cartwake.money import check_amount, check_currency, is_plain
 
 MAX_BYTES: Final = 256 * 1024
 MAX_ITEMS: Final = 1_000
 LATEST: Final = 253_402_300_799_999  # the last millisecond of the year 9999
-LAST: Final = EPOCH + timedelta(milliseconds=LATEST)
 DEFAULT_SHOP: Final = "main"
 
 Id = Annotated[str, Meta(min_length=1, max_length=200)]
@@ -254,10 +253,10 @@ E = TypeVar("E", bound=Event)
 
 def _decoder(
     kind: type[E], types: frozenset[str], check: Callable[[E], None] | None = None
-) -> Callable[[bytes | None], E]:
+) -> Callable[[bytes | None], tuple[E, int]]:
     decoder = msgspec.json.Decoder(kind)
 
-    def decode(value: bytes | None) -> E:
+    def decode(value: bytes | None) -> tuple[E, int]:
         if value is None:
             raise InvalidEvent("no value: a record must be a JSON object")
         if len(value) > MAX_BYTES:
@@ -269,11 +268,12 @@ def _decoder(
         if event.type not in types:
             raise InvalidEvent(f"type: {event.type!r} is not known here")
         moment = event.occurred_at
-        if not (0 <= moment <= LATEST if isinstance(moment, int) else EPOCH <= moment <= LAST):
+        at = moment if isinstance(moment, int) else to_ms(moment)
+        if not 0 <= at <= LATEST:
             raise InvalidEvent("occurred_at: outside 1970 … 9999")
         if check is not None:
             check(event)
-        return event
+        return event, at
 
     return decode
 
@@ -287,8 +287,10 @@ _NEEDED: Final = {
 
 
 def _check_cart(event: CartEvent) -> None:
-    check_currency(event.currency)
-    check_amount(event.total, "total")
+    if event.currency is not None:
+        check_currency(event.currency)
+    if event.total is not None:
+        check_amount(event.total, "total")
     for item in event.items:
         if not is_plain(item.price):
             check_amount(item.price, f"items[{event.items.index(item)}].price")
@@ -307,10 +309,15 @@ def _check_order(event: OrderEvent) -> None:
     check_amount(event.total, "total")
 
 
-decode_cart_event = _decoder(CartEvent, CART_TYPES, _check_cart)
-decode_device_event = _decoder(DeviceEvent, DEVICE_TYPES, _check_device)
-decode_subscriber_event = _decoder(SubscriberEvent, SUBSCRIBER_TYPES)
-decode_order_event = _decoder(OrderEvent, ORDER_TYPES, _check_order)
+def _event(decode: Callable[[bytes | None], tuple[E, int]]) -> Callable[[bytes | None], E]:
+    return lambda value: decode(value)[0]
+
+
+decode_cart = _decoder(CartEvent, CART_TYPES, _check_cart)  # the event and its time in epoch ms
+decode_cart_event = _event(decode_cart)
+decode_device_event = _event(_decoder(DeviceEvent, DEVICE_TYPES, _check_device))
+decode_subscriber_event = _event(_decoder(SubscriberEvent, SUBSCRIBER_TYPES))
+decode_order_event = _event(_decoder(OrderEvent, ORDER_TYPES, _check_order))
 decode_outcome: Final = msgspec.json.Decoder(CartOutcome).decode
 decode_subscriber_cart: Final = msgspec.json.Decoder(SubscriberCart).decode
 decode_message: Final = msgspec.json.Decoder(Message).decode

@@ -31,8 +31,11 @@ class Line(Protocol):
 
 def total(lines: Iterable[Line]) -> Decimal:
     """Sum of quantity times price; a line without a price counts nothing, one without a quantity once."""
-    zero = Decimal(0)
-    return sum(((1 if x.quantity is None else x.quantity) * (x.price or zero) for x in lines), zero)
+    found = _ZERO
+    for line in lines:
+        if line.price is not None:
+            found += line.price if line.quantity is None or line.quantity == 1 else line.price * line.quantity
+    return found
 
 
 def is_plain(amount: Decimal | None) -> bool:

@@ -34,8 +34,11 @@ class Table(Protocol[K, S]):
         """The state of `key`, or None."""
         ...
 
-    def put(self, key: K, state: S) -> None:
-        """Keep `state`; it is on the broker before the offsets that made it are committed."""
+    def put(self, key: K, state: S, wake: int | None = None) -> None:
+        """Keep `state`; it is on the broker before the offsets that made it are committed.
+
+        `wake` is what the function given to `wake_by` answers, where that is known already.
+        """
         ...
 
     def delete(self, key: K) -> None:
@@ -83,8 +86,8 @@ class Context(Protocol[K, S]):
         """How far time has come on this partition, in epoch milliseconds; it never goes back."""
         ...
 
-    def arrived(self, record: Record) -> int:
-        """Progress with `record` about to be taken."""
+    def arrived(self, timestamp: int) -> int:
+        """Progress with a record of this broker time about to be taken."""
         ...
 
     def saw(self, event_time: int) -> int:

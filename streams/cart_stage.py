@@ -11,7 +11,7 @@ import msgspec
 
 from cartwake import topics
 from cartwake.errors import InvalidEvent
-from cartwake.model import CartOutcome, decode_cart_event, encode
+from cartwake.model import CartEvent, CartOutcome, decode_cart, encode
 from cartwake.shops import Shops
 from cartwake.stage import Context, Record
 from streams.carts import Cart, Timer, clamp, fire, fold, waits, wake_at
@@ -39,21 +39,26 @@ class CartStage:
 
     def on_batch(self, records: Sequence[Record], _progress: int) -> None:
         """Take records in the order of the partition; deadlines that came before a record fire before it."""
-        context, table = self._context, self._context.table
-        arrived, saw, take = context.arrived, context.saw, self._take
-        taken = 0
+        context, table, take = self._context, self._context.table, self._take
+        saw, count = context.saw, context.count
+        timestamp = -1
         for record in records:
-            if (progress := arrived(record)) >= table.next_due:
-                self.on_progress(progress)
+            if record.timestamp != timestamp:  # one of a whole batch, where the broker's clock says it
+                timestamp = record.timestamp
+                if (progress := context.arrived(timestamp)) >= table.next_due:
+                    self.on_progress(progress)
             try:
-                at = take(record)
+                event, at = decode_cart(record.value)
             except InvalidEvent as exc:
                 context.dead_letter(record, str(exc))
                 continue
-            taken += 1
+            if at > timestamp and (clamped := clamp(at, timestamp)) != at:
+                at = clamped
+                count("clamped")
+            take(record, event, at)
             if (progress := saw(at)) >= table.next_due:
                 self.on_progress(progress)
-        context.count("events", taken)
+        count("events", len(records))
 
     def on_progress(self, progress: int) -> None:
         """Fire what is due, and forget what is old."""
@@ -79,36 +84,29 @@ class CartStage:
     def on_result(self, effect: Any, result: Any) -> None:
         """This stage has no effects."""
 
-    def _take(self, record: Record) -> int:
-        context, value = self._context, record.value
-        event = decode_cart_event(value)
-        at = event.at
-        if (clamped := clamp(at, record.timestamp)) != at:
-            at = clamped
-            context.count("clamped")
+    def _take(self, record: Record, event: CartEvent, at: int) -> None:
         if event.type == "wishlist.updated":
-            return at
-        key = _pack((event.shop_id, event.cart_id))
-        table = context.table
+            return
+        shop_id, cart_id, offset = event.shop_id, event.cart_id, record.offset
+        table = self._context.table
+        key = _pack((shop_id, cart_id))
         cart = table.get(key)
         if cart is None:
-            if context.misplaced(record, event.cart_id):
-                return at
-            cart = Cart(event.shop_id, cart_id=event.cart_id)
-        elif record.offset <= cart.offset:
-            return at  # folded before the last crash
-        held = cart.held
-        idle = self._shops.idle_ms(event.shop_id)
-        outcomes = fold(cart, event, at=at, offset=record.offset, idle=idle, size=len(value or b""))
+            if self._context.misplaced(record, cart_id):
+                return
+            cart = Cart(shop_id, cart_id=cart_id)
+        elif offset <= cart.offset:
+            return  # folded before the last crash
+        held, idle = cart.held, self._shops.idle_ms(shop_id)
+        outcomes = fold(cart, event, at=at, offset=offset, idle=idle, size=len(record.value or b""))
         if outcomes is None:
-            context.count("duplicates")
-            return at
+            self._context.count("duplicates")
+            return
         for outcome in outcomes:
             self._emit(outcome)
         if cart.held and not held:
-            context.count("carts")
-        table.put(key, cart)
-        return at
+            self._context.count("carts")
+        table.put(key, cart, wake_at(cart, idle))
 
     def _wake(self, cart: Timer) -> int:
         return wake_at(cart, self._shops.idle_ms(cart.shop_id))

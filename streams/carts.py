@@ -105,12 +105,6 @@ def wake_at(cart: Timer, idle: int) -> int:
     return max(cart.last_activity, cart.changed_at) + (KEEP_ENDED_MS if cart.phase == ENDED else KEEP_MS)
 
 
-def _phase(cart: Cart) -> int:
-    if not cart.lines:
-        return ENDED if cart.ended else KEPT
-    return KEPT if cart.abandonment is not None and cart.abandonment.open else WAITING
-
-
 def fire(cart: Cart, idle: int) -> CartOutcome:
     """The abandonment of a cart whose deadline has come; the caller has seen that it waits."""
     deadline = cart.last_activity + idle
@@ -147,19 +141,24 @@ def fold(cart: Cart, event: CartEvent, *, at: int, offset: int, idle: int, size:
         _order(cart, event, at, outcomes)
     elif kind == "cart.merged":
         _merge(cart, at, outcomes)
-    if cart.lines:
+    left = cart.abandonment
+    if not cart.lines:
+        cart.phase = ENDED if cart.ended else KEPT
+    else:
         cart.held = True
-    cart.phase = _phase(cart)
+        cart.phase = KEPT if left is not None and left.open else WAITING
     return outcomes
 
 
 def _act(cart: Cart, event: CartEvent, at: int, outcomes: list[CartOutcome]) -> None:
-    if event.type == "checkout.step" and at >= cart.stage_at:
-        cart.stage, cart.stage_at = event.step, at
     change = _CHANGES.get(event.type)
-    if change is not None and at >= cart.replaced_at and _fits(cart, event) and change(cart, event, at):
-        cart.changed_at = max(cart.changed_at, at)
-    cart.last_activity = max(cart.last_activity, at)
+    if change is not None:
+        if at >= cart.replaced_at and _fits(cart, event) and change(cart, event, at) and at > cart.changed_at:
+            cart.changed_at = at
+    elif event.type == "checkout.step" and at >= cart.stage_at:
+        cart.stage, cart.stage_at = event.step, at
+    if at > cart.last_activity:
+        cart.last_activity = at
     left = cart.abandonment
     if left is None:
         return
@@ -290,23 +289,24 @@ def _outcome(cart: Cart, kind: Kind, at: int, *, reason: str | None = None, orde
     cart.outcomes += 1
     revision = (cart.offset + 1) * _PER_RECORD + cart.outcomes
     items = tuple(cart.lines.values())
+    occurred_at = rfc3339(at)
     return CartOutcome(
         outcome_id=derived_id("outcome", cart.shop_id, cart.cart_id, revision, kind),
         type=kind,
         shop_id=cart.shop_id,
         cart_id=cart.cart_id,
         revision=revision,
-        occurred_at=rfc3339(at),
+        occurred_at=occurred_at,
         episode=cart.episode,
         abandonment_id=left.id if left else None,
-        abandoned_at=rfc3339(left.at) if left else None,
+        abandoned_at=(occurred_at if left.at == at else rfc3339(left.at)) if left else None,
         last_activity=rfc3339(cart.last_activity) if cart.last_activity >= 0 else None,
         created_at=rfc3339(cart.created_at),
         reason=reason,
         stage=cart.stage or "cart",
         currency=cart.currency,
-        value=total(items) or Decimal(0),
-        units=sum(item.quantity or 0 for item in items),
+        value=total(items),
+        units=sum([item.quantity or 0 for item in items]),
         items=items,
         cart_url=cart.cart_url,
         order_id=order_id,

@@ -108,6 +108,7 @@ class Partition(Generic[K, S]):
         self._read: dict[str, int] = {}  # next offset to look at: what is held back has been read, not taken
         self._waiting: dict[str, deque[Run]] = {topic: deque() for topic in stage.inputs}
         self._progress = progress
+        self.saw = progress.saw  # progress after a record that happened at some time (matters on event time only)
         self._told = 0
         self._shared = shared
         self._seen = self._bad = self._row = 0
@@ -120,13 +121,9 @@ class Partition(Generic[K, S]):
         """How far time has come, epoch milliseconds; never goes back."""
         return self._progress.now
 
-    def arrived(self, record: Record) -> int:
-        """Progress with `record` about to be taken."""
-        return self._progress.read(self.stage.inputs[0], record.timestamp)
-
-    def saw(self, event_time: int) -> int:
-        """Progress after a record that happened at `event_time` (matters on event time only)."""
-        return self._progress.saw(event_time)
+    def arrived(self, timestamp: int) -> int:
+        """Progress with a record of this broker time about to be taken."""
+        return self._progress.read(self.topic, timestamp)
 
     def emit(self, topic: str, key: str, value: bytes) -> None:
         """Send a record; it is on the broker before the offsets that caused it are committed."""

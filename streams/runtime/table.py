@@ -65,13 +65,13 @@ class Table(Generic[K, S]):
         state = self._young.get(raw)
         return self._bring(raw) if state is None else state
 
-    def put(self, key: K, state: S) -> None:
-        """Keep `state` and have it written at the next commit."""
+    def put(self, key: K, state: S, wake: int | None = None) -> None:
+        """Keep `state` and have it written at the next commit; `wake` saves asking when it wants to be looked at."""
         raw: Any = key if self._plain else _pack(key)
         self._young[raw] = state
         self._dirty.add(raw)
         if self._wake is not None:
-            at = self._wake(state)
+            at = self._wake(state) if wake is None else wake
             place = self._places.get(raw)
             if place is None or at < place:
                 self._move(raw, place, at)
@@ -119,7 +119,7 @@ class Table(Generic[K, S]):
         timers = self._timers
         while timers.next <= now:
             for at, raw in timers.take(now):
-                if self._is_due(raw, at, now):
+                if self._is_due(raw, at):
                     yield self._key(raw)
             if (bucket := timers.reach(now)) is not None:
                 timers.lay_out([(self._place(raw), raw) for raw in bucket])
@@ -259,13 +259,13 @@ class Table(Generic[K, S]):
         self._timers.add(raw, at)
         self._places[raw] = at
 
-    def _is_due(self, raw: bytes, at: int, now: int) -> bool:
+    def _is_due(self, raw: bytes, at: int) -> bool:
         """Whether the timer of `raw` at `at` still holds; one that has been put off is moved."""
         state = self._bring(raw)
         if state is None or self._places.get(raw) != at or self._wake is None:
             return False
         del self._places[raw]  # `put` sets it again
-        if (wake := self._wake(state)) > now:
+        if (wake := self._wake(state)) > at:
             self._move(raw, None, wake)
             return False
         return True
