@@ -99,16 +99,35 @@ def shapes(good: bytes) -> list[tuple[str, bytes | None]]:
         ("an unknown type", _with(good, type="cart.exploded")),
         ("an empty id", _with(good, event_id="")),
         ("a long id", _with(good, event_id="x" * 201)),
+        *_odd_lines(good),
     ]
 
 
+def _odd_lines(good: bytes) -> list[tuple[str, bytes | None]]:
+    """The event, if it has items, with a line that no cart can hold, also beside one that is the same otherwise."""
+    found: list[tuple[str, bytes | None]] = []
+    for item in (json.loads(good).get("items") or [])[:1]:
+        for price in ("NaN", "sNaN", "Infinity", "-0.01", "1e400", "1e13", "0.0000001", "1,50", [], True):
+            odd = item | {"price": price}
+            found.append((f"{price} as a price", _with(good, items=[odd])))
+            found.append((f"{price} as the price of one of two", _with(good, items=[item, odd])))
+        for quantity in (0, -1, 2**63, 1.5, "2", True):
+            found.append((f"{quantity} as a quantity", _with(good, items=[item | {"quantity": quantity}])))
+        found.append(("an item without a sku", _with(good, items=[{"quantity": 1}])))
+        found.append(("more items than a cart has", _with(good, items=[item] * 1_001)))
+    return found
+
+
 def in_every_field(good: bytes) -> list[bytes]:
-    """The event with each kind of junk in each of its fields, and in each field of its first item."""
+    """The event with each kind of junk in each of its fields, and in each field of an item."""
     event = json.loads(good)
     values = [json.dumps(event | {name: junk}).encode() for name in event for junk in JUNK]
     values += [_raw(good, name, token) for name in event for token in TOKENS]
     for item in (event.get("items") or [])[:1]:
-        values += [json.dumps(event | {"items": [item | {name: junk}]}).encode() for name in item for junk in JUNK]
+        odd = [item | {name: junk} for name in item for junk in JUNK]
+        values += [json.dumps(event | {"items": [one]}).encode() for one in odd]
+        # beside a good one that is the same otherwise: a comparison must not fail
+        values += [json.dumps(event | {"items": [item, one]}).encode() for one in odd]
         for name in item:
             values += [_raw(json.dumps(event | {"items": [item]}).encode(), name, token) for token in TOKENS]
     return values

@@ -11,6 +11,7 @@ from tests.faults.rubbish import malformed_on_kafka
 from tests.faults.shares import spread
 
 MOST_WRONG: Final = 20  # lines of a report
+WRONG_OF_A_STAGE: Final = 8
 
 
 # -- order, doubles, times: stage 1 beside the oracle ----------------------------------------------------------
@@ -52,7 +53,7 @@ def malformed(ground: Ground) -> Result:
         for part in found:
             tally.add(trials.Tally(**part))
         notes.append(f"{stage} {tally.events:,} values, {tally.dead:,} dead letters")
-        tally.wrong = [f"{stage}: {line}" for line in tally.wrong]
+        tally.wrong = [f"{stage}: {line}" for line in tally.wrong[:WRONG_OF_A_STAGE]]
         whole.add(tally)
     return Result(
         fault="malformed",
@@ -64,7 +65,7 @@ def malformed(ground: Ground) -> Result:
         recovered_s=(),
         seed=ground.seed,
         note=f"{'; '.join(notes)}; {time.monotonic() - began:.0f} s",
-        wrong=tuple(whole.wrong[:MOST_WRONG]),
+        wrong=tuple(whole.wrong),
     )
 
 

@@ -9,7 +9,6 @@ from typing import Any, Final
 import msgspec
 
 from cartwake import topics
-from cartwake.errors import InvalidEvent
 from cartwake.model import decode_cart_event, decode_device_event, decode_order_event, encode
 from tests.faults import fuzz, trials
 from tests.faults.pipe import Pipe, TooLate, until
@@ -50,7 +49,8 @@ def malformed_on_kafka(ground: Ground) -> Result:
             until(lambda: not worker.alive or all(map(pipe.is_read, TOPICS)), "all input is committed", 120)
         except TooLate as exc:
             wrong.append(f"{exc}: {pipe.committed()} of {pipe.reader(topics.CART_EVENTS).ends()}")
-        if not worker.alive:
+        ended = not worker.alive
+        if ended:
             wrong.append(f"the process ended: {worker.last_words()}")
         worker.stop()
         lost, double, completed = shoppers.compare(pipe.reader(topics.CART_OUTCOMES).all())
@@ -63,7 +63,7 @@ def malformed_on_kafka(ground: Ground) -> Result:
         lost += carts - len(bought)
         double += bought.total() - len(bought)
         letters, about = _judge_letters(pipe)
-        wrong += about
+        wrong += [] if ended else about  # the rest has not been read
         events = sum(sum(pipe.reader(topic).ends().values()) for topic in TOPICS)
         refused = pipe.refused
     return Result(
@@ -136,7 +136,7 @@ def is_bad(topic: topics.Topic, value: bytes | None) -> bool:
     """Whether the model refuses it."""
     try:
         _DECODERS[topic.name](value)
-    except InvalidEvent:
+    except Exception:  # InvalidEvent, if all is well; what else it may be is found by running the stage
         return True
     return False
 

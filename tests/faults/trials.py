@@ -115,7 +115,7 @@ class Trial(Protocol):
         ...
 
     def take(self, records: Sequence[FakeRecord]) -> None:
-        """Hand a batch over."""
+        """Hand a batch of one topic over."""
         ...
 
     def finish(self) -> Counter[str]:
@@ -164,6 +164,7 @@ class CartTrial:
         }
 
     def take(self, records: Sequence[FakeRecord]) -> None:
+        self._context.topic = records[0].topic
         self._stage.on_batch(records, self._context.progress)
 
     def finish(self) -> Counter[str]:
@@ -224,6 +225,7 @@ class IdentityTrial:
         }
 
     def take(self, records: Sequence[FakeRecord]) -> None:
+        self._context.topic = records[0].topic
         self._stage.on_batch(records, self._context.progress)
 
     def finish(self) -> Counter[str]:
@@ -278,6 +280,7 @@ class OrderTrial:
         return {self.topic: [self._order("odd-1", **more), self._order("odd-2", email="b@example.com", cart_id="c-1")]}
 
     def take(self, records: Sequence[FakeRecord]) -> None:
+        self._context.topic = records[0].topic
         self._stage.on_batch(records, self._context.progress)
 
     def finish(self) -> Counter[str]:
@@ -325,7 +328,7 @@ class ReminderTrial:
         return {topics.SUBSCRIBER_EVENTS.name: events, topics.SUBSCRIBER_CARTS.name: carts}
 
     def take(self, records: Sequence[FakeRecord]) -> None:
-        self._world.progress = max(self._world.progress, NOW)
+        self._world.topic = records[0].topic
         self._world.task.on_batch(list(records), self._world.progress)
 
     def finish(self) -> Counter[str]:
