@@ -94,9 +94,15 @@ class Input:
 
 
 def measure(
-    bootstrap: str, systems: Iterable[System], *, events: int, runs: int, seed: int, say: Any = partial(print, flush=True)
+    bootstrap: str,
+    systems: Iterable[System],
+    *,
+    events: int,
+    runs: int,
+    seed: int,
 ) -> list[Figures]:
     """The figures of each system, all from the same day of `events`."""
+    say = partial(print, flush=True)
     all_figures = [Figures(system) for system in systems]
     for figures in all_figures:
         if (reason := figures.system.ready()) is not None:

@@ -102,10 +102,11 @@ class Processes:
 def run(system: System, workers: int, job: Job, truth: Counter[Outcome]) -> Run:
     """Do the job once with `workers`; raises Broken when it does not get to the end in time."""
     ends = _ends(job)
-    processes = Processes(system.commands(job, workers), job.folder)
+    commands = system.commands(job, workers)
+    processes = Processes(commands, job.folder)
     offsets = Consumer({"bootstrap.servers": job.bootstrap, "group.id": job.group, "log_level": 2})
     until = time.monotonic() + max(180.0, job.records / 1500)
-    began, cpu_before, done = 0.0, 0.0, False
+    began, cpu_before, done = 0.0, 0.0, 0
     try:
         while True:
             processes.check()
@@ -113,8 +114,8 @@ def run(system: System, workers: int, job: Job, truth: Counter[Outcome]) -> Run:
                 word, at = processes.words.get()
                 if word == "first" and not began:
                     began, cpu_before = at, processes.cpu_seconds() or 0.0
-                done = done or word == "done"
-            if began and (_through(offsets, ends) if system.commits else done):
+                done += word == "done"
+            if began and (_through(offsets, ends) if system.commits else done == len(commands)):
                 break
             if time.monotonic() > until:
                 raise Broken(f"was not through after {job.records / 1500:.0f} s")
