@@ -72,7 +72,7 @@ class Input:
         make_topic(bootstrap, self.topic, feed.PARTITIONS)
         feed.send(bootstrap, self.topic, records)
 
-    def run(self, system: System, workers: int) -> Run:
+    def run(self, system: System, workers: int, *, mark: int = 0) -> Run:
         """One run of one system on this input; nothing of it is left on the broker afterwards."""
         self.runs += 1
         job = Job(
@@ -84,6 +84,7 @@ class Input:
             group=self.prefix + (system.group or f"{system.name}-{self.runs}"),
             records=self.records,
             folder=Path(),
+            mark=mark,
         )
         make_topic(self.bootstrap, job.output, feed.PARTITIONS)
         with tempfile.TemporaryDirectory(prefix=f"bench-{system.name}-", ignore_cleanup_errors=True) as folder:

@@ -25,6 +25,7 @@ class Job:
     group: str
     records: int
     folder: Path  # for state and logs, empty, removed afterwards
+    mark: int = 0  # print `mark` after so many records: the measure begins there and not with the first
 
     def flags(self) -> list[str]:
         """The job as arguments of a program."""
@@ -35,6 +36,7 @@ class Job:
             f"--group={self.group}",
             f"--records={self.records}",
             f"--folder={self.folder}",
+            *((f"--mark={self.mark}",) if self.mark else ()),
         ]
 
 

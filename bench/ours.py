@@ -27,17 +27,17 @@ def app_of(arguments: argparse.Namespace) -> Any:
     return pipeline.app(settings, "bench", [pipeline.left(Shops())], lambda _text: None)
 
 
-async def serve(app: Any) -> None:
-    """Run until SIGTERM, saying `first` when the first events have been taken."""
+async def serve(app: Any, mark: int) -> None:
+    """Run until SIGTERM, saying `first` with the first events, or `mark` after so many of them."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     await app.start()
     said = False
     while not (stop.is_set() or app.failure is not None or app.should_stop):
-        if not said and app.counters["carts", "events"]:
+        if not said and app.counters["carts", "events"] > mark:
             said = True
-            print("first", flush=True)
+            print("mark" if mark else "first", flush=True)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), 0.2 if said else 0.005)
     await asyncio.wait_for(app.stop(), 15)
@@ -50,8 +50,10 @@ def main() -> None:
     for name in ("bootstrap", "input", "output", "group", "records", "folder"):
         parser.add_argument(f"--{name}", default="")
     parser.add_argument("--worker", default="0")
-    app = app_of(parser.parse_args())
-    asyncio.run(serve(app))
+    parser.add_argument("--mark", type=int, default=0)
+    arguments = parser.parse_args()
+    app = app_of(arguments)
+    asyncio.run(serve(app, arguments.mark))
     if app.failure is not None:
         raise app.failure
 

@@ -13,9 +13,11 @@ def _ours(job: Job, workers: int) -> list[Command]:
     return [[sys.executable, "-m", "bench.ours", *job.flags(), f"--worker={n}"] for n in range(workers)]
 
 
-def _kafka_streams(store: str, guarantee: str) -> Callable[[Job, int], list[Command]]:
+def kafka_streams(store: str, guarantee: str, *more: str) -> Callable[[Job, int], list[Command]]:
+    """How Kafka Streams is started with this store and guarantee; its workers are threads."""
+
     def commands(job: Job, workers: int) -> list[Command]:
-        options = (f"--store={store}", f"--guarantee={guarantee}", f"--threads={workers}")
+        options = (f"--store={store}", f"--guarantee={guarantee}", f"--threads={workers}", *more)
         return [java.command("kafka-streams", "bench.CartsApp", *job.flags(), *options)]
 
     return commands
@@ -64,21 +66,21 @@ _ALL = (
         name="kafka-streams",
         says="at_least_once, store in memory with cache and changelog; commits each 30 s (its default) and on closing",
         workers=(1, 2, 4),
-        commands=_kafka_streams("memory", "at_least_once"),
+        commands=kafka_streams("memory", "at_least_once"),
         ready=lambda: java.ready("kafka-streams"),
     ),
     System(
         name="kafka-streams-eos",
         says="exactly_once_v2, otherwise the same; commits each 0.1 s (its default)",
         workers=(1, 2, 4),
-        commands=_kafka_streams("memory", "exactly_once_v2"),
+        commands=kafka_streams("memory", "exactly_once_v2"),
         ready=lambda: java.ready("kafka-streams"),
     ),
     System(
         name="kafka-streams-rocksdb",
         says="at_least_once, store in RocksDB with cache and changelog; commits each 30 s (its default) and on closing",
         workers=(1, 2, 4),
-        commands=_kafka_streams("rocksdb", "at_least_once"),
+        commands=kafka_streams("rocksdb", "at_least_once"),
         ready=lambda: java.ready("kafka-streams"),
     ),
     System(
@@ -108,10 +110,12 @@ _ALL = (
     ),
     System(
         name="quix-partition",
-        says="session window that closes by partition: when another event of the partition comes late enough",
+        says="session window that closes by partition: when another event of the partition comes late enough; measured "
+        "on 200,000 events, because a million would take many minutes",
         workers=(1, 2),
         commands=_quix("partition"),
         ready=python.ready,
+        most=200_000,
     ),
     System(
         name="bytewax",

@@ -52,7 +52,11 @@ def main() -> None:
     folded.apply(lambda step: step["outcomes"], expand=True).to_topic(outcomes, key=lambda one: one["cart_id"])
     left = (
         folded.session_window(inactivity_gap_ms=timedelta(milliseconds=cart.IDLE_MS))
-        .reduce(initializer=lambda step: step["cart"], reducer=lambda _before, step: step["cart"])
+        .reduce(
+            initializer=lambda step: step["cart"],
+            reducer=lambda _before, step: step["cart"],
+            merger=lambda one, other: max(one, other, key=lambda state: state["last"]),
+        )
         .final(closing_strategy=flags.closing)
     )
     left = left.filter(lambda window: cart.waits(window["value"]))

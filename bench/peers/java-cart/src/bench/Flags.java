@@ -21,4 +21,8 @@ public final class Flags {
     public int number(String name) {
         return Integer.parseInt(values.get(name));
     }
+
+    public int number(String name, int otherwise) {
+        return values.containsKey(name) ? number(name) : otherwise;
+    }
 }

@@ -45,11 +45,12 @@ public final class CartsApp {
         });
         streams.start();
         long records = flags.number("records");
+        long mark = flags.number("mark", 0);
         boolean said = false;
         while (stop.getCount() > 0 && processed.get() < records) {
-            if (!said && processed.get() > 0) {
+            if (!said && processed.get() > mark) {
                 said = true;
-                System.out.println("first");
+                System.out.println(mark > 0 ? "mark" : "first");
             }
             Thread.sleep(5);
         }
@@ -68,6 +69,9 @@ public final class CartsApp {
                 StreamsConfig.producerPrefix("compression.type"), "lz4",
                 StreamsConfig.producerPrefix("batch.size"), 256 << 10,
                 StreamsConfig.consumerPrefix("max.poll.records"), 5000));
+        if (flags.get("commit-ms") != null) {
+            properties.put(StreamsConfig.COMMIT_INTERVAL_MS_CONFIG, flags.get("commit-ms"));
+        }
         return properties;
     }
 

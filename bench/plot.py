@@ -1,0 +1,69 @@
+"""The figures as SVG, for docs/images/; needs matplotlib."""
+
+import statistics
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    from bench.carts import Figures
+
+_OURS, _OTHERS, _INK = "#0b7285", "#adb5bd", "#343a40"
+
+
+def bars(all_figures: "list[Figures]", folder: Path) -> Path:
+    """Throughput: a bar for each system, its median with whiskers from min to max, fastest above."""
+    shown = [(f.system.name, f.summary(f.best)) for f in all_figures if f.out is None]
+    shown.sort(key=lambda pair: pair[1]["events_per_second"]["median"])
+    names = [name if s["right"] else f"{name} (outcomes wrong)" for name, s in shown]
+    rates = [s["events_per_second"] for _, s in shown]
+    medians = [rate["median"] for rate in rates]
+    whiskers = [[r["median"] - r["min"] for r in rates], [r["max"] - r["median"] for r in rates]]
+    figure, axes = _figure(height=0.5 + 0.38 * len(shown))
+    axes.barh(names, medians, xerr=whiskers, color=[_OURS if n == "ours" else _OTHERS for n in names], ecolor=_INK)
+    axes.set_xlabel("events per second: median, min to max")
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    return _save(figure, folder / "bench-carts.svg")
+
+
+def lines(costs: Mapping[str, Mapping[int, list[float]]], folder: Path) -> Path:
+    """CPU of an event against the number of open carts, min to max around each median."""
+    figure, axes = _figure(height=3.2)
+    for name, by_size in costs.items():
+        sizes = sorted(by_size)
+        medians = [statistics.median(by_size[size]) for size in sizes]
+        low = [median - min(by_size[size]) for size, median in zip(sizes, medians, strict=True)]
+        high = [max(by_size[size]) - median for size, median in zip(sizes, medians, strict=True)]
+        axes.errorbar(
+            sizes,
+            medians,
+            yerr=[low, high],
+            marker="o",
+            capsize=3,
+            label=name,
+            color=_OURS if name == "ours" else _OTHERS,
+        )
+    axes.set_xscale("log")
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("open carts")
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    axes.set_ylabel("µs of CPU an event")
+    axes.legend(frameon=False)
+    return _save(figure, folder / "bench-growth.svg")
+
+
+def _figure(height: float) -> tuple[Figure, Any]:
+    mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "bench", "font.size": 9})
+    figure = Figure(figsize=(7, height), layout="constrained")
+    axes = figure.subplots()
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _save(figure: Figure, path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
+    return path
