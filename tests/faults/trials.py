@@ -72,9 +72,9 @@ class Writable:
     def __init__(self, table: Any) -> None:
         self._table = table
 
-    def put(self, key: Any, state: Any) -> None:
+    def put(self, key: Any, state: Any, *more: Any) -> None:
         msgspec.msgpack.encode((key, state))
-        self._table.put(key, state)
+        self._table.put(key, state, *more)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._table, name)
