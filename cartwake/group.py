@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
+
 from cartwake.settings import Settings
 from local import stack
 from local.supervisor import Part, Supervisor
@@ -20,7 +22,10 @@ def group_of(
 ) -> tuple[Supervisor, Settings]:
     """A supervisor of the embedded parts and `roles`, and the settings that they run with."""
     running = stack.addressed(settings)
-    parts = stack.parts(settings) + [role_part(role, running) for role in roles]
+    parts = stack.parts(settings)
+    for role in roles:
+        workers = settings.streams_workers if role == "streams" else 1
+        parts += [role_part(role, running, worker) for worker in range(workers)]
     return Supervisor(parts, settings.data_dir, say), running
 
 
@@ -37,12 +42,14 @@ def kept(parts: Sequence[Part], data_dir: Path, say: Callable[[str], None] | Non
             watch.join()
 
 
-def role_part(role: str, settings: Settings) -> Part:
-    """The process of one role."""
+def role_part(role: str, settings: Settings, worker: int = 0) -> Part:
+    """The process of one role; of several workers each has a number, and metrics of its own."""
+    if worker and settings.metrics_port:
+        settings = msgspec.structs.replace(settings, metrics_port=settings.metrics_port + 10 * worker)
     pages = {"collector": settings.collector_port, "console": settings.console_port}
     port = pages.get(role)
     return Part(
-        role,
+        f"{role}-{worker + 1}" if worker else role,
         [sys.executable, "-m", "cartwake", "run", role],
         env=settings.environment(),
         ready=None if port is None else lambda: answers(f"http://127.0.0.1:{port}/healthz"),

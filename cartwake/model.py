@@ -15,7 +15,7 @@ from msgspec import Meta, Struct
 
 from cartwake.clock import to_ms
 from cartwake.errors import InvalidEvent
-from cartwake.money import check_amount, check_currency, is_plain
+from cartwake.money import CURRENCIES, check_amount, check_currency, is_plain
 
 MAX_BYTES: Final = 256 * 1024
 MAX_ITEMS: Final = 1_000
@@ -287,13 +287,10 @@ _NEEDED: Final = {
 
 
 def _check_cart(event: CartEvent) -> None:
-    if event.currency is not None:
-        check_currency(event.currency)
-    if event.total is not None:
-        check_amount(event.total, "total")
-    for item in event.items:
-        if not is_plain(item.price):
-            check_amount(item.price, f"items[{event.items.index(item)}].price")
+    check_currency(event.currency)
+    check_amount(event.total, "total")
+    for number, item in enumerate(event.items):
+        check_amount(item.price, f"items[{number}].price")
     needed = _NEEDED.get(event.type)
     if needed is not None and not getattr(event, needed):
         raise InvalidEvent(f"{event.type} without `{needed}`")
@@ -313,7 +310,41 @@ def _event(decode: Callable[[bytes | None], tuple[E, int]]) -> Callable[[bytes |
     return lambda value: decode(value)[0]
 
 
-decode_cart = _decoder(CartEvent, CART_TYPES, _check_cart)  # the event and its time in epoch ms
+_decode_cart_closely = _decoder(CartEvent, CART_TYPES, _check_cart)
+
+
+class _PlainCart(CartEvent, frozen=True, kw_only=True, gc=False):
+    type: Literal[tuple(sorted(CART_TYPES))]  # type: ignore[valid-type]
+    currency: Literal[tuple(sorted(CURRENCIES))] | None = None  # type: ignore[valid-type]
+
+
+_decode_plain_cart: Final = msgspec.json.Decoder(_PlainCart).decode
+
+
+def decode_cart(value: bytes | None) -> tuple[CartEvent, int]:
+    """A record of `cart-events` and its time in epoch milliseconds.
+
+    Every event of a shop passes here: what is plainly right is taken at once, anything else is looked at closely.
+    """
+    try:
+        event: CartEvent = _decode_plain_cart(value)  # type: ignore[arg-type]  # None is looked at closely
+    except (TypeError, msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError, ArithmeticError):
+        return _decode_cart_closely(value)
+    moment, needed = event.occurred_at, _NEEDED.get(event.type)
+    at = moment if isinstance(moment, int) else to_ms(moment)
+    if (
+        len(value or b"") > MAX_BYTES
+        or not 0 <= at <= LATEST
+        or event.total is not None
+        or (needed is not None and not getattr(event, needed))
+    ):
+        return _decode_cart_closely(value)
+    for item in event.items:
+        if not is_plain(item.price):
+            return _decode_cart_closely(value)
+    return event, at
+
+
 decode_cart_event = _event(decode_cart)
 decode_device_event = _event(_decoder(DeviceEvent, DEVICE_TYPES, _check_device))
 decode_subscriber_event = _event(_decoder(SubscriberEvent, SUBSCRIBER_TYPES))

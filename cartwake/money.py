@@ -33,8 +33,9 @@ def total(lines: Iterable[Line]) -> Decimal:
     """Sum of quantity times price; a line without a price counts nothing, one without a quantity once."""
     found = _ZERO
     for line in lines:
-        if line.price is not None:
-            found += line.price if line.quantity is None or line.quantity == 1 else line.price * line.quantity
+        price, quantity = line.price, line.quantity
+        if price is not None:
+            found += price if quantity is None or quantity == 1 else price * quantity
     return found
 
 

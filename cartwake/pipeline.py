@@ -104,12 +104,13 @@ def app(settings: Settings, role: str, stages: list[Stage[Any, Any]], say: Say) 
     """An app of these stages, as one consumer group."""
     group = f"{settings.topic_prefix}{role}"
     changelogs = {f"{group}-{stage.name}-changelog": stage.inputs[0] for stage in stages}
+    partitions_of = ensure_topics(settings, changelogs, say=say)
     config = Config(
         group=group,
         bootstrap=settings.bootstrap,
         prefix=settings.topic_prefix,
         data_dir=Path(settings.data_dir) / "faust" / role,
-        partitions_of=ensure_topics(settings, changelogs, say=say),
+        partitions_of=partitions_of,
         dead_letters=topics.DEAD_LETTERS.name,
         max_bytes=topics.DEAD_LETTER_BYTES,
         partitioner=topics.partition_of,
@@ -117,5 +118,6 @@ def app(settings: Settings, role: str, stages: list[Stage[Any, Any]], say: Say) 
         watermark_header=topics.WATERMARK,
         event_time=settings.time == "event",
         commit_interval=0.1 if settings.time == "event" else 0.5,  # mails keep up with a day that passes in seconds
+        state_memory=settings.state_memory_mb * 1024 * 1024 // max(partitions_of.values()),
     )
     return App(config, stages)

@@ -12,10 +12,12 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any, Final
 
 from cartwake.broker import ensure_topics
 from cartwake.errors import CartwakeError, SinkUnavailable
+from cartwake.metrics import serve_metrics
 from cartwake.publish import Publisher
 from cartwake.secret import secret_of
 from cartwake.settings import Settings
@@ -31,7 +33,7 @@ def streams(settings: Settings) -> None:
     from cartwake import pipeline
 
     shops = _shops(settings)
-    _run_app(pipeline.streams(settings, shops, say=log.warning))
+    _run_app(pipeline.streams(settings, shops, say=log.warning), settings, 0)
 
 
 def reminders(settings: Settings) -> None:
@@ -39,12 +41,13 @@ def reminders(settings: Settings) -> None:
     from cartwake import pipeline
 
     shops = _shops(settings)
-    _run_app(pipeline.reminders(settings, shops, say=log.warning))
+    _run_app(pipeline.reminders(settings, shops, say=log.warning), settings, 1)
 
 
 def sink(settings: Settings) -> None:
     """Every topic into ClickHouse."""
     from sinks.clickhouse import ClickHouse
+    from sinks.meters import Meters
     from sinks.migrate import migrate_settings
     from sinks.sink import Sink
 
@@ -58,7 +61,9 @@ def sink(settings: Settings) -> None:
         raise
     with store:
         migrate_settings(store, settings)
-        Sink(settings, store).run(stop)
+        role = Sink(settings, store)
+        with serve_metrics(settings, Meters(lambda: asdict(role.counters)).registry, 2):
+            role.run(stop)
 
 
 def collector(settings: Settings) -> None:
@@ -141,8 +146,9 @@ def _keep_shops(settings: Settings, shops: Shops) -> None:
     follow(settings, shops)  # until the process ends
 
 
-def _run_app(app: Any) -> None:
-    asyncio.run(_serve(app))
+def _run_app(app: Any, settings: Settings, number: int) -> None:
+    with serve_metrics(settings, app.metrics.registry, number):
+        asyncio.run(_serve(app))
     if app.failure is not None:
         raise CartwakeError(f"{app.config.group} stopped: {app.failure}") from app.failure
 

@@ -59,6 +59,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     host: str = "127.0.0.1"
     collector_port: Port = 8001
     console_port: Port = 8000
+    metrics_port: Annotated[int, Meta(ge=0, le=65_000)] = 9464  # of streams; reminders and sink: +1, +2; 0: none
     console_hosts: str = ""  # names the console may be called by besides loopback, separated by commas
     public_url: Annotated[str, Meta(pattern=r"^(https?://[^\s/]+\S*)?$")] = ""
     secret: Annotated[str, Meta(pattern=r"^(\S.{14,}\S)?$")] = ""  # signs links; empty means one kept in data_dir
@@ -66,6 +67,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     # This machine
     data_dir: Path = Path(".cartwake")
+    streams_workers: Annotated[int, Meta(ge=1, le=64)] = 1  # processes that `cartwake up` starts for stages 1 and 2
+    state_memory_mb: Annotated[int, Meta(ge=0)] = 0  # of carts in memory, the rest on disk; 0: all in memory
     time: Literal["live", "event"] = "live"  # `event`: progress is what the data says (replay, demo)
     demo_idle: Annotated[str, Meta(pattern=r"^(\d+[smhd])?$")] = (
         ""  # the collector serves a demo shop with this idle time

@@ -5,7 +5,6 @@ Both change the `Cart` they are given, which its caller owns. Times are epoch mi
 """
 
 from collections.abc import Callable
-from decimal import Decimal
 from typing import Final, Literal
 
 import msgspec
@@ -157,8 +156,7 @@ def _act(cart: Cart, event: CartEvent, at: int, outcomes: list[CartOutcome]) -> 
             cart.changed_at = at
     elif event.type == "checkout.step" and at >= cart.stage_at:
         cart.stage, cart.stage_at = event.step, at
-    if at > cart.last_activity:
-        cart.last_activity = at
+    cart.last_activity = max(cart.last_activity, at)
     left = cart.abandonment
     if left is None:
         return

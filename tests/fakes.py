@@ -52,8 +52,8 @@ class FakeContext:
     def progress(self) -> int:
         return int(self.time.now)
 
-    def arrived(self, record: Any) -> int:
-        return int(self.time.read(self.inputs[0], record.timestamp))
+    def arrived(self, timestamp: int) -> int:
+        return int(self.time.read(self.inputs[0], timestamp))
 
     def saw(self, event_time: int) -> int:
         return int(self.time.saw(event_time))

@@ -20,6 +20,7 @@ from faust.types import TP
 
 from streams.runtime.batches import FETCH_WAIT_MS, Batch, BatchSchema, Restoring, Transport
 from streams.runtime.changelog import Changelog
+from streams.runtime.metrics import Metrics
 from streams.runtime.partition import Partition, Stage, Surroundings, sources
 from streams.runtime.producer import Producer, SendFailed
 from streams.runtime.progress import BrokerClock, EventProgress, LiveProgress
@@ -32,6 +33,8 @@ log = logging.getLogger(__name__)
 CLOCK_MARGIN_MS = 2 * FETCH_WAIT_MS  # an end seen now was true a fetch ago
 EFFECTS_AT_ONCE = 16
 EFFECTS_PATIENCE_S = 2.5  # for effects under way before partitions are given back: the group waits meanwhile
+COMMIT_SHARE = 5  # a commit that takes long is followed by a pause of so many times that
+GC_THRESHOLDS = (100_000, 20, 50)  # states come and go by the thousand, without cycles
 CLOCK_AGE_S = 60.0  # after which the broker's clock is asked for again
 
 
@@ -93,6 +96,7 @@ class App(faust.App):  # type: ignore[misc]
         self.moved = dict.fromkeys(("loop", "fetch", "fold", "commit"), 0.0)  # when each last did (monotonic s)
         self._unfolded = 0  # batches handed over and not taken
         self._watchdog = Watchdog(self._must_move, config.watch_s)
+        self.metrics = Metrics(self)
         self._surroundings: Surroundings | None = None
         self._kept: dict[tuple[str, int], Partition[Any, Any]] = {}  # over a rebalance
         self._generation = -1
@@ -134,8 +138,10 @@ class App(faust.App):  # type: ignore[misc]
                 for stage in readers:
                     partition = self.partitions.get((stage.name, tp.partition))
                     if partition is not None:  # else it was revoked while the batch waited
+                        began = time.perf_counter()
                         partition.take(topic, batch)
                         self._release(stage, partition)
+                        self.metrics.batch.labels(stage.name).observe(time.perf_counter() - began)
         except Exception as exc:  # an agent that fails must not count its batch as done (Faust acks it)
             await self.fail(exc)
         self._unfolded -= 1
@@ -155,6 +161,11 @@ class App(faust.App):  # type: ignore[misc]
         if self._unfolded <= 0:
             del moved["fold"]
         return moved
+
+    def end_of(self, topic: str, partition: int) -> int | None:
+        """The end of an input as it was last heard of."""
+        end: int | None = self.consumer._thread.end_of(TP(self.config.prefix + topic, partition))
+        return end
 
     def full(self) -> set[TP]:
         """Inputs that are held and of which enough has been fetched."""
@@ -192,16 +203,20 @@ class App(faust.App):  # type: ignore[misc]
 
     # -- committing -------------------------------------------------------------------------------------------
     async def _keep_committing(self) -> None:
+        took = 0.0
         while not self.should_stop:
-            await asyncio.sleep(self.config.commit_interval)
+            await asyncio.sleep(max(self.config.commit_interval, COMMIT_SHARE * took))
+            began = time.monotonic()
             try:
                 await self._commit()
             except Exception as exc:
                 await self.fail(exc)
+            took = time.monotonic() - began
 
     async def _commit(self) -> bool:
         """Outputs, changelog, offsets, effects: in this order. False when the partitions are no longer ours."""
         async with self._committing:
+            began = time.monotonic()
             async with self._lock:  # later batches may be taken while this one's state is written
                 await self._flush_outputs()
                 taken = self._take_changes()
@@ -210,6 +225,7 @@ class App(faust.App):  # type: ignore[misc]
             if owned:
                 self._start_effects(taken)
             self.moved["commit"] = time.monotonic()
+            self.metrics.commit.observe(self.moved["commit"] - began)
             return owned
 
     def _take_changes(self) -> "Changes":
@@ -322,8 +338,8 @@ class App(faust.App):  # type: ignore[misc]
             partition.task.on_restored()
         self._kept = {}
         self.partitions = kept | {(p.stage.name, p.partition): p for p in fresh}
-        gc.collect()
         gc.freeze()  # what is held for long need not be looked at again
+        gc.set_threshold(*GC_THRESHOLDS)
         self._unfolded = 0
         self.moved.update(dict.fromkeys(self.moved, time.monotonic()))
         log.info("%s: %d partitions assigned, %d of them kept", self.config.group, len(self.partitions), len(kept))
@@ -339,6 +355,9 @@ class App(faust.App):  # type: ignore[misc]
             config.bootstrap, self.changelog(stage), number, max_bytes=config.max_bytes, clock=shared.clock
         )
         table = Table[Any, Any](stage.key, stage.state, spill=spill, most_bytes=config.state_memory)
+        if not config.event_time:
+            lateness = self.metrics.lateness.labels(stage.name)
+            table.on_due = lambda at: lateness.observe(max(0, shared.clock.now() - at) / 1000)
         return Partition(stage, number, self._progress_of(stage), shared, changelog=changelog, table=table)
 
     def _open(self, partition: Partition[Any, Any]) -> None:
@@ -347,6 +366,7 @@ class App(faust.App):  # type: ignore[misc]
         began = time.monotonic()
         partition.changelog.open()
         count = partition.changelog.restore(partition.table, wanted=lambda: partition.ours)
+        self.metrics.restore.labels(partition.stage.name).observe(time.monotonic() - began)
         if count:
             place = f"{partition.stage.name}/{partition.partition}"
             log.info("%s: %d states restored in %.1f s", place, len(partition.table), time.monotonic() - began)

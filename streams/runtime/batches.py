@@ -154,6 +154,13 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         """
         return dict(await self.call_thread(self._ends))
 
+    def end_of(self, tp: TP) -> int | None:
+        """The end of a partition as the broker last told it; from any thread."""
+        subscription: Any = self._ensure_consumer()._subscription.subscription
+        assignment: Any = subscription.assignment if subscription is not None else None
+        state = assignment.state_value(TopicPartition(*tp)) if assignment is not None else None
+        return None if state is None else state.highwater
+
     async def _ends(self) -> dict[TP, tuple[int, int]]:
         found = {}
         subscription: Any = self._ensure_consumer()._subscription.subscription

@@ -51,6 +51,7 @@ class Table(Generic[K, S]):
         self._spill = spill
         self._most_bytes = most_bytes
         self._in_use = in_use
+        self.on_due: Callable[[int], None] = lambda _at: None  # told of each timer that is looked at
         self.bytes = 0  # of keys and packed states in memory
 
     def __len__(self) -> int:
@@ -120,6 +121,7 @@ class Table(Generic[K, S]):
         while timers.next <= now:
             for at, raw in timers.take(now):
                 if self._is_due(raw, at):
+                    self.on_due(at)
                     yield self._key(raw)
             if (bucket := timers.reach(now)) is not None:
                 timers.lay_out([(self._place(raw), raw) for raw in bucket])

@@ -192,7 +192,7 @@ class World:
     def count(self, name: str, n: int = 1) -> None:
         self.counters[name] = self.counters.get(name, 0) + n
 
-    def arrived(self, record: Any) -> int:
+    def arrived(self, timestamp: int) -> int:
         return self.progress
 
     def saw(self, event_time: int) -> int:
