@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench import feed
+from bench import feed, python
 from bench.broker import broker, clear, make_topic
 from bench.expected import Outcome, expected
 from bench.job import Job, System
@@ -189,12 +189,10 @@ def main(arguments: argparse.Namespace) -> int:
             bootstrap, [SYSTEMS[n] for n in names], events=arguments.events, runs=arguments.runs, seed=arguments.seed
         )
     print(table(found, arguments.events))
+    shown = {f.system.name: f.summary(f.best) for f in found if f.out is None}
     if arguments.plot:
-        from bench.plot import bars  # noqa: PLC0415 - matplotlib is only needed here
-
-        print(f"plot: {bars(found, arguments.plot)}")
+        print(f"plot: {python.plot('bars', shown, arguments.plot)}")
     if arguments.json:
-        shown = {f.system.name: f.summary(f.best) for f in found if f.out is None}
         left_out = {f.system.name: f.out for f in found if f.out is not None}
         print(
             json.dumps(

@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from bench import feed
+from bench import feed, python
 from bench.broker import broker
 from bench.carts import Input
 from bench.expected import COMPLETED
@@ -113,9 +113,7 @@ def main(arguments: argparse.Namespace) -> int:
         print(f"{name}: left out: {reason}")
     costs = {name: {size: _costs(runs) for size, runs in by.items() if _costs(runs)} for name, by in found.items()}
     if arguments.plot:
-        from bench.plot import lines  # noqa: PLC0415 - matplotlib is only needed here
-
-        print(f"plot: {lines(costs, arguments.plot)}")
+        print(f"plot: {python.plot('lines', costs, arguments.plot)}")
     if arguments.json:
         medians = {name: {s: round(statistics.median(c), 2) for s, c in by.items()} for name, by in costs.items()}
         right = {

@@ -1,22 +1,23 @@
-"""The figures as SVG, for docs/images/; needs matplotlib."""
+"""The figures as SVG, for docs/images/: `plot.py bars|lines FOLDER` with the figures as JSON on its input.
 
+A program of its own, because matplotlib is in the environment of the peers and not in the project's.
+"""
+
+import json
 import statistics
-from collections.abc import Mapping
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-if TYPE_CHECKING:
-    from bench.carts import Figures
-
 _OURS, _OTHERS, _INK = "#0b7285", "#adb5bd", "#343a40"
 
 
-def bars(all_figures: "list[Figures]", folder: Path) -> Path:
+def bars(systems: dict[str, Any], folder: Path) -> Path:
     """Throughput: a bar for each system, its median with whiskers from min to max, fastest above."""
-    shown = [(f.system.name, f.summary(f.best)) for f in all_figures if f.out is None]
+    shown = list(systems.items())
     shown.sort(key=lambda pair: pair[1]["events_per_second"]["median"])
     names = [name if s["right"] else f"{name} (outcomes wrong)" for name, s in shown]
     rates = [s["events_per_second"] for _, s in shown]
@@ -29,10 +30,11 @@ def bars(all_figures: "list[Figures]", folder: Path) -> Path:
     return _save(figure, folder / "bench-carts.svg")
 
 
-def lines(costs: Mapping[str, Mapping[int, list[float]]], folder: Path) -> Path:
+def lines(costs: dict[str, dict[str, list[float]]], folder: Path) -> Path:
     """CPU of an event against the number of open carts, min to max around each median."""
     figure, axes = _figure(height=3.2)
-    for name, by_size in costs.items():
+    for name, by_text in costs.items():
+        by_size = {int(size): found for size, found in by_text.items()}
         sizes = sorted(by_size)
         medians = [statistics.median(by_size[size]) for size in sizes]
         low = [median - min(by_size[size]) for size, median in zip(sizes, medians, strict=True)]
@@ -67,3 +69,8 @@ def _save(figure: Figure, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
     return path
+
+
+if __name__ == "__main__":
+    draw = {"bars": bars, "lines": lines}[sys.argv[1]]
+    print(draw(json.load(sys.stdin), Path(sys.argv[2])))

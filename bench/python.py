@@ -1,12 +1,13 @@
 """The Python peers' own virtual environment, made on demand from `requirements/bench.txt` with its hashes."""
 
 import hashlib
+import json
 import shutil
 import subprocess
 import sys
 import venv
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from bench.job import Command
 
@@ -40,6 +41,20 @@ def ready() -> str | None:
 def command(peer: str, *arguments: str) -> Command:
     """The command that runs a peer's file."""
     return [_python(), str(Path(__file__).parent / "peers" / f"{peer}.py"), *arguments]
+
+
+def plot(kind: str, figures: dict[str, Any], folder: Path) -> str:
+    """Draw `bars` or `lines` into `folder`: the file's path, or why there is none."""
+    if (reason := ready()) is not None:
+        return f"none: {reason}"
+    done = subprocess.run(
+        [_python(), str(Path(__file__).parent / "plot.py"), kind, str(folder)],
+        input=json.dumps(figures),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout.strip() if done.returncode == 0 else f"none: {done.stderr.strip()[-300:]}"
 
 
 def _python() -> str:

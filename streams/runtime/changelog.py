@@ -94,20 +94,21 @@ class Changelog:
             consumer.assign([TopicPartition(self._topic, self._partition, OFFSET_BEGINNING)])
             count, until = 0, time.monotonic() + PATIENCE_S
             while wanted():
-                for message in consumer.consume(_SOME, timeout=0.5):
-                    error = message.error()
-                    if error is not None:
-                        if error.code() == KafkaError._PARTITION_EOF:
-                            table.index()
-                            return count
+                messages = consumer.consume(_SOME, timeout=0.5)
+                errors = [error for m in messages if (error := m.error()) is not None]
+                if errors:
+                    messages = [m for m in messages if m.error() is None]
+                table.load_all([(m.key(), m.value()) for m in messages])
+                count += len(messages)
+                for error in errors:
+                    if error.code() != KafkaError._PARTITION_EOF:
                         raise KafkaException(error)
-                    key = message.key()
-                    if key != OWNER:
-                        table.load(key, message.value())
-                        count += 1
-                    until = 0.0
-                table.cool()
-                if until and time.monotonic() > until:
+                    table.load_all([(OWNER, None)])
+                    table.index()
+                    return count
+                if messages:
+                    until = time.monotonic() + PATIENCE_S
+                elif time.monotonic() > until:
                     raise SendFailed(f"{self._topic}[{self._partition}]: the broker does not answer")
             return count
         finally:

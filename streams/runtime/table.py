@@ -8,7 +8,7 @@ A state must say which input made it (the offset it was folded up to), because a
 last commit is read again, while the changelog may already hold newer states.
 """
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
@@ -139,8 +139,22 @@ class Table(Generic[K, S]):
             self._settle_timers()
 
     # -- what the runtime uses -----------------------------------------------------------------------------------
+    def load_all(self, changes: Iterable[tuple[bytes, bytes | None]]) -> None:
+        """Take in states as the changelog has them; None deletes. `index` comes when all have been loaded."""
+        if self._spill is not None:
+            for raw, packed in changes:
+                self.load(raw, packed)
+            self.cool()
+            return
+        held = self._packed
+        for raw, packed in changes:
+            if packed is None:
+                held.pop(raw, None)
+            else:
+                held[raw] = packed
+
     def load(self, raw: bytes, packed: bytes | None) -> None:
-        """Take in a state as the changelog has it; None deletes. `index` comes when all have been loaded."""
+        """Take in one state as the changelog has it; None deletes."""
         before = self._packed.pop(raw, None)  # a change moves it behind all others
         if before is not None:
             self.bytes -= len(raw) + len(before)
@@ -152,17 +166,18 @@ class Table(Generic[K, S]):
 
     def index(self) -> None:
         """Set the timers of all that is in memory."""
+        self.bytes = sum(map(len, self._packed)) + sum(map(len, self._packed.values()))
         self._timers, self._places = Timers(), {}
         if self._wake is None:
             return
-        add, wake, head = self._timers.add, self._wake, self._head
-        for raw, packed in self._packed.items():
-            if raw not in self._young and raw not in self._old:
-                add(raw, wake(head(packed)))
-        for raw, state in (self._old | self._young).items():
+        wake, head, unpacked = self._wake, self._head, self._old | self._young
+        self._timers.fill(
+            (raw, wake(head(packed))) for raw, packed in self._packed.items() if not unpacked or raw not in unpacked
+        )
+        for raw, state in unpacked.items():
             if state is not None:
                 self._places[raw] = at = wake(state)
-                add(raw, at)
+                self._timers.add(raw, at)
         self._settle_timers()
 
     def take_dirty(self) -> list[tuple[bytes, bytes | None]]:

@@ -5,7 +5,8 @@ at their very millisecond. Moving a key away from the heap leaves its entry ther
 it still holds.
 """
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from heapq import heapify, heappop, heappush
 from typing import Final
 
@@ -39,6 +40,15 @@ class Timers:
             self.next = min(self.next, number << _SHIFT)
         else:
             bucket.add(key)
+
+    def fill(self, entries: Iterable[tuple[bytes, int]]) -> None:
+        """Add many keys, each at its time, before anything was taken out."""
+        buckets: defaultdict[int, set[bytes]] = defaultdict(set)
+        for key, at in entries:
+            buckets[at >> _SHIFT].add(key)
+        buckets.pop(NEVER >> _SHIFT, None)
+        self._buckets, self._order = dict(buckets), sorted(buckets)
+        self.settle()
 
     def discard(self, key: bytes, at: int) -> None:
         """Take `key` back from `at`; what is in the heap already stays there."""
