@@ -69,7 +69,7 @@ def free_port() -> int:
 def make_topic(bootstrap: str, name: str, partitions: int) -> None:
     """A topic whose records carry the broker's time and are kept."""
     config = {"message.timestamp.type": "LogAppendTime", "retention.ms": "-1"}
-    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 2})
     made = admin.create_topics([NewTopic(name, num_partitions=partitions, replication_factor=1, config=config)])
     made[name].result(30)
     while name not in admin.list_topics(timeout=30).topics:  # not known everywhere at once
@@ -78,7 +78,7 @@ def make_topic(bootstrap: str, name: str, partitions: int) -> None:
 
 def clear(bootstrap: str, prefix: str, keep: str, group: str = "") -> None:
     """Delete every topic of `prefix` but `keep`, and `group`: the next system starts on a clean broker."""
-    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 2})
     until = time.monotonic() + 60
     while time.monotonic() < until:
         doomed = [name for name in admin.list_topics(timeout=30).topics if name.startswith(prefix) and name != keep]
