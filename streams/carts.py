@@ -39,7 +39,7 @@ _PER_RECORD: Final = 16
 Kind = Literal["cart.abandoned", "cart.reactivated", "cart.withdrawn", "cart.completed", "cart.recovered"]
 
 
-class Abandonment(Struct, array_like=True):
+class Abandonment(Struct, array_like=True, gc=False):
     """The latest abandonment that is neither withdrawn nor completed."""
 
     id: str
@@ -52,7 +52,7 @@ class Abandonment(Struct, array_like=True):
 WAITING, KEPT, ENDED = 0, 1, 2
 
 
-class Timer(Struct, array_like=True):
+class Timer(Struct, array_like=True, gc=False):
     """The first fields of a cart: all that says when to look at it."""
 
     shop_id: str
@@ -61,7 +61,7 @@ class Timer(Struct, array_like=True):
     changed_at: int = -1  # newest change of contents applied
 
 
-class Cart(Timer, array_like=True):
+class Cart(Timer, array_like=True, gc=False):
     """What is known of one cart; `offset` is the record it was last folded with."""
 
     cart_id: str = ""

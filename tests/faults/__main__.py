@@ -7,10 +7,10 @@ fault did not hold.
 import argparse
 import json
 import random
+import signal
 import sys
 import tempfile
 import time
-import traceback
 from dataclasses import asdict
 from pathlib import Path
 
@@ -18,14 +18,13 @@ from local.kafka import LocalKafka
 from tests.conftest import free_port
 from tests.faults.result import Ground, Result
 from tests.faults.rows import QUICK, ROWS
-from tests.faults.scene import middle
-
-HEAD = "| fault | runs | events | kills | lost | double | recovery, median/max s | seed | held | note |"
+from tests.faults.table import HEAD, held, line, run
 
 
 def main() -> int:
     """Run what was asked for; 0 when all of it held."""
     options = _options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that all that was started is stopped
     results: list[Result] = []
     with tempfile.TemporaryDirectory() as root, LocalKafka(Path(root) / "kafka", free_port()) as kafka:
         for name in options.only or (QUICK if options.quick else ROWS):
@@ -37,29 +36,10 @@ def main() -> int:
             if not options.json:
                 tell(f"{name} ({time.monotonic() - began:.0f} s): {line(result)}")
     if options.json:
-        tell(json.dumps([asdict(r) | {"held": r.held} for r in results]))
+        tell(json.dumps([asdict(r) | {"held": held(r)} for r in results]))
     else:
         tell("\n".join(["", HEAD, "|---" * HEAD.count(" | ") + "|---|", *map(line, results)]))
-    return 0 if all(result.held for result in results) else 1
-
-
-def run(name: str, ground: Ground) -> Result:
-    """One fault; one that could not be run to its end has not held."""
-    try:
-        return ROWS[name](ground)
-    except Exception as exc:
-        traceback.print_exc()
-        return Result(name, 0, 0, 0, 0, 0, (), ground.seed, wrong=(f"not run: {type(exc).__name__}: {exc}",))
-
-
-def line(result: Result) -> str:
-    """The row of the table."""
-    note = "; ".join([*result.wrong, *([result.note] if result.note else [])])
-    cells = [
-        result.fault, result.runs, f"{result.events:,}", result.kills, result.lost, result.double,
-        middle(result.recovered_s), result.seed, "yes" if result.held else "**no**", note.replace("|", "/"),
-    ]  # fmt: skip
-    return "| " + " | ".join(map(str, cells)) + " |"
+    return 0 if all(map(held, results)) else 1
 
 
 def tell(text: str) -> None:

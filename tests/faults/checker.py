@@ -9,7 +9,7 @@ other    a cart whose final state is not that of an undisturbed run (I6)
 import contextlib
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -17,13 +17,18 @@ from typing import Any, Final
 
 import msgspec
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from cartwake import topics
 from tests import oracle
 from tests.faults.load import Load, effect
 
 PATIENCE_S: Final = 60.0
+#: Brokers are killed here: ask again soon.
+_BRISK: Final[dict[str, Any]] = {
+    "reconnect_backoff_max_ms": 300, "request_timeout_ms": 3_000, "bootstrap_timeout_ms": 5_000,
+    "metadata_max_age_ms": 2_000,
+}  # fmt: skip
 CHANGELOG: Final = "{group}-carts-changelog"
 
 
@@ -32,17 +37,27 @@ class Follower:
 
     def __init__(self, bootstrap: str, topic: str) -> None:
         self._consumer: Any = KafkaConsumer(
-            bootstrap_servers=bootstrap,
+            bootstrap_servers=bootstrap.split(","),
+            reconnect_backoff_max_ms=500,
+            metadata_max_age_ms=5_000,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             isolation_level="read_committed",
             fetch_max_bytes=8 * 1024 * 1024,
             max_poll_records=5_000,
         )
-        numbers = patiently(lambda: self._consumer.partitions_for_topic(topic))
-        self._places = [TopicPartition(topic, number) for number in sorted(numbers or ())]
+        numbers: set[int] = patiently(self._partitions_of(topic))
+        self._places = [TopicPartition(topic, number) for number in sorted(numbers)]
         self._consumer.assign(self._places)
         self._consumer.seek_to_beginning()
+
+    def _partitions_of(self, topic: str) -> Callable[[], set[int]]:
+        def ask() -> set[int]:
+            if numbers := self._consumer.partitions_for_topic(topic):
+                return set(numbers)
+            raise UnknownTopicOrPartitionError(topic)  # a topic just made is not known at once
+
+        return ask
 
     def fresh(self) -> Iterator[Any]:
         """Records up to what is there now."""
@@ -78,7 +93,7 @@ class Commits:
         """The committed offset of each partition that has one; raises what the broker says."""
         try:
             if self._admin is None:
-                self._admin = KafkaAdminClient(bootstrap_servers=self._bootstrap)
+                self._admin = KafkaAdminClient(bootstrap_servers=self._bootstrap.split(","), **_BRISK)
             found = self._admin.list_group_offsets(self._group)[self._group]
         except (KafkaError, OSError):
             self.close()

@@ -57,9 +57,9 @@ def full_broker(ground: Ground) -> Result:
         with (
             small_disk(folder_of(ground, "disk"), 160) as disk,
             LocalKafka(disk, free_port()) as kafka,
-            Scene(ground, Load(ground.seed, 40_000), partitions=2, bootstrap=kafka.bootstrap) as scene,
+            Scene(ground, Load(ground.seed, 15_000), partitions=2, bootstrap=kafka.bootstrap) as scene,
         ):
-            scene.begin(2, rate=1_500, config=SHORT)
+            scene.begin(2, rate=1_000, config=SHORT)
             scene.fleet.tend(config=SHORT)
             ballast = fill(disk, leave=2 * MIB)
             _until_refused(scene, score, kafka)
@@ -105,12 +105,12 @@ def full_worker(ground: Ground) -> Result:
             scene.feeder.start()
             scene.fleet.tend(config=SHORT)
             scene.fleet.start(config=SHORT)
-            time.sleep(6)
+            until(lambda: scene.eye.total() > 0 or scene.fleet.ended, "the worker to run or to refuse", 30)
             ran = scene.eye.total() > 0
             ballast.unlink()
             scene.recover(score, time.monotonic(), {0, 1})
             scene.settle(score)
-            how = "ran without room" if ran else f"refused: {scene.fleet.ended[:1]}"
+            how = "ran without room" if ran else f"refused: {scene.fleet.ended[0]}"
             score.notes.append(f"the worker {how}")
     except NoMount as exc:
         score.wrong.append(f"no small disk here: {exc}")

@@ -100,8 +100,8 @@ def zombie(ground: Ground) -> Result:
     """A worker sleeps for two session time-outs, another takes over; it wakes, and then the other one is killed."""
     score = Score("SIGSTOP for two session time-outs", ground.seed)
     times, ended = (1 if ground.quick else 10), 0
-    with Scene(ground, Load(ground.seed, times * 40_000), partitions=2) as scene:
-        scene.begin(2, rate=1_500, config=SHORT)
+    with Scene(ground, Load(ground.seed, times * 20_000), partitions=2) as scene:
+        scene.begin(2, rate=700, config=SHORT)
         for _ in range(times):
             scene.pause(0.2, 1.5)
             sleeper = scene.chance.choice(scene.fleet.owners())

@@ -1,0 +1,41 @@
+"""The quick form of every fault, some of them beside each other: they mostly wait for time-outs."""
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import pytest
+
+from tests.faults.result import Ground, Result
+from tests.faults.rows import QUICK
+from tests.faults.table import held, line, run
+
+pytestmark = pytest.mark.stack
+
+SEED = 20261123
+AT_ONCE = 5
+CONTROLS = ("control",)
+
+
+@pytest.fixture(scope="module")
+def results(
+    request: pytest.FixtureRequest, kafka_bootstrap: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Future[Result]]]:
+    """What will come of each fault that was asked for."""
+    names = [item.callspec.params["name"] for item in request.session.items if item.path == request.path]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        yield {
+            name: pool.submit(run, name, Ground(kafka_bootstrap, tmp_path_factory.mktemp("fault"), SEED, quick=True))
+            for name in names
+        }
+
+
+@pytest.mark.parametrize("name", [name for name in QUICK if name not in CONTROLS])
+def test_nothing_is_lost_or_doubled_by(name: str, results: dict[str, Future[Result]]) -> None:
+    result = results[name].result()
+    assert held(result), line(result)
+
+
+@pytest.mark.parametrize("name", CONTROLS)
+def test_the_same_kills_lose_events_of_stock_faust(name: str, results: dict[str, Future[Result]]) -> None:
+    result = results[name].result()
+    assert result.lost > 0, line(result)
