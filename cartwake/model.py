@@ -134,9 +134,9 @@ class CartOutcome(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fals
     type: Literal["cart.abandoned", "cart.reactivated", "cart.withdrawn", "cart.completed", "cart.recovered"]
     shop_id: str
     cart_id: str
-    revision: int
+    revision: Annotated[int, Meta(ge=0, lt=2**62)]
     occurred_at: str
-    episode: int = 0
+    episode: Annotated[int, Meta(ge=0, lt=2**62)] = 0
     abandonment_id: str | None = None
     abandoned_at: str | None = None
     last_activity: str | None = None
@@ -314,6 +314,8 @@ _decode_cart_closely = _decoder(CartEvent, CART_TYPES, _check_cart)
 
 
 class _PlainCart(CartEvent, frozen=True, kw_only=True, gc=False):
+    """A cart event whose type and currency msgspec knows."""
+
     type: Literal[tuple(sorted(CART_TYPES))]  # type: ignore[valid-type]
     currency: Literal[tuple(sorted(CURRENCIES))] | None = None  # type: ignore[valid-type]
 
@@ -340,7 +342,8 @@ def decode_cart(value: bytes | None) -> tuple[CartEvent, int]:
     ):
         return _decode_cart_closely(value)
     for item in event.items:
-        if not is_plain(item.price):
+        price = item.price
+        if price is not None and not is_plain(price):
             return _decode_cart_closely(value)
     return event, at
 

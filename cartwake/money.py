@@ -16,7 +16,8 @@ CURRENCIES = frozenset(
     UGX USD UYU UZS VED VES VND VUV WST XAF XCD XCG XOF XPF YER ZAR ZMW ZWG""".split()
 )
 MOST = Decimal(10) ** 12
-_ZERO, _CENT = Decimal(0), Decimal("0.01")
+_ZERO = Decimal(0)
+_same_as_cent = Decimal("0.01").same_quantum
 _PLACES = range(-6, 13)  # exponents: 0E+100 is a number, but no price
 
 
@@ -39,9 +40,9 @@ def total(lines: Iterable[Line]) -> Decimal:
     return found
 
 
-def is_plain(amount: Decimal | None) -> bool:
-    """Whether `amount` is what nearly all are, none or one with two decimals: then there is nothing to check."""
-    return amount is None or (_CENT.same_quantum(amount) and _ZERO <= amount <= MOST)
+def is_plain(amount: Decimal) -> bool:
+    """Whether `amount` is what nearly all are, one with two decimals: then there is nothing to check."""
+    return _same_as_cent(amount) and _ZERO <= amount <= MOST
 
 
 def check_amount(amount: Decimal | None, name: str) -> None:

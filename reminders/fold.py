@@ -30,7 +30,7 @@ def moment(text: str | None, name: str) -> int:
     """Epoch milliseconds of an RFC 3339 time; raises InvalidEvent."""
     try:
         return to_ms(datetime.fromisoformat(text or ""))
-    except (ValueError, OverflowError) as exc:
+    except (ValueError, OverflowError, TypeError) as exc:  # TypeError: without an offset
         raise InvalidEvent(f"{name}: {text!r} is no RFC 3339 time") from exc
 
 

@@ -192,7 +192,7 @@ def _left_at(heard: SubscriberCart | SubscriberEvent) -> int:
         return 0
     try:
         return to_ms(datetime.fromisoformat(heard.outcome.abandoned_at or heard.occurred_at))
-    except ValueError as exc:
+    except (ValueError, OverflowError, TypeError) as exc:
         raise InvalidEvent(f"abandoned_at: {exc}") from exc
 
 

@@ -52,6 +52,7 @@ class Abandonment(Struct, array_like=True, gc=False):
 WAITING, KEPT, ENDED = 0, 1, 2
 
 
+# None of these can be part of a cycle, so the collector need not look at them (`gc`).
 class Timer(Struct, array_like=True, gc=False):
     """The first fields of a cart: all that says when to look at it."""
 
@@ -287,6 +288,9 @@ def _outcome(cart: Cart, kind: Kind, at: int, *, reason: str | None = None, orde
     cart.outcomes += 1
     revision = (cart.offset + 1) * _PER_RECORD + cart.outcomes
     items = tuple(cart.lines.values())
+    units = 0
+    for item in items:
+        units += item.quantity or 0
     occurred_at = rfc3339(at)
     return CartOutcome(
         outcome_id=derived_id("outcome", cart.shop_id, cart.cart_id, revision, kind),
@@ -304,7 +308,7 @@ def _outcome(cart: Cart, kind: Kind, at: int, *, reason: str | None = None, orde
         stage=cart.stage or "cart",
         currency=cart.currency,
         value=total(items),
-        units=sum([item.quantity or 0 for item in items]),
+        units=units,
         items=items,
         cart_url=cart.cart_url,
         order_id=order_id,

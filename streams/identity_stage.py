@@ -65,7 +65,7 @@ class IdentityStage:
         try:
             outcome = decode_outcome(record.value or b"")
             at = to_ms(msgspec.convert(outcome.occurred_at, Annotated[datetime, msgspec.Meta(tz=True)]))
-        except (msgspec.DecodeError, msgspec.ValidationError) as exc:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError, ArithmeticError) as exc:
             raise InvalidEvent(f"not an outcome of stage 1: {exc}") from exc
         kind, name = ("device", outcome.device_id) if outcome.device_id else ("cart", outcome.cart_id)
         key = (outcome.shop_id, kind, name)

@@ -8,11 +8,12 @@ end of what it has finished, and after a rebalance everything is sought before t
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import faust
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
-from aiokafka.errors import CommitFailedError, ConsumerStoppedError
+from aiokafka.errors import CommitFailedError, ConsumerStoppedError, CorruptRecordException
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.tables import TableManager
 from faust.transport.drivers import aiokafka as driver
@@ -45,9 +46,43 @@ class BatchSchema(faust.Schema):  # type: ignore[misc]
         return decode
 
 
-def _as_parsed(_place: Any, record: Any) -> Any:
-    """A record as the parser made it: a copy with its topic would cost as much as the parsing."""
-    return record
+class _Only:
+    """One batch of a fetch, as aiokafka's reader of batches expects them."""
+
+    def __init__(self, batch: Any) -> None:
+        self._batch: Any = batch
+
+    def has_next(self) -> bool:
+        return self._batch is not None
+
+    def next_batch(self) -> Any:
+        batch, self._batch = self._batch, None
+        return batch
+
+
+def _take_whole(fetched: Any, max_records: int | None = None) -> list[Any]:  # noqa: ARG001 - aiokafka's signature
+    """All records of a fetch as the parser makes them; a copy of each with its topic would cost as much again.
+
+    Batches of transactions, and one that begins before the position, go through aiokafka's own way.
+    """
+    if not fetched.check_assignment(fetched._topic_partition) or not fetched.has_more():
+        return []
+    parsed, found = fetched._partition_records, []
+    source = parsed._records
+    parsed._consumer_record = lambda _place, record: record
+    while source.has_next():
+        batch = source.next_batch()
+        if batch.magic < 2 or batch.is_transactional or batch.base_offset < parsed.next_fetch_offset:
+            parsed._records = _Only(batch)
+            found += parsed._unpack_records()
+        elif batch.validate_crc():
+            found += batch
+            parsed.next_fetch_offset = batch.next_offset
+        else:
+            raise CorruptRecordException(f"{fetched._topic_partition}: a batch at {batch.base_offset} is damaged")
+    fetched._update_position()
+    fetched._partition_records = None
+    return found
 
 
 class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
@@ -64,6 +99,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         consumer = super()._create_worker_consumer(transport)
         consumer._partition_assignment_strategy = [RangePartitionAssignor]
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS
+        consumer._isolation_level = "read_committed"  # what a shop's own transaction took back has not happened
         return consumer
 
     async def on_start(self) -> None:
@@ -81,9 +117,9 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
                 if state is not None and state.timestamp != before[place]:  # it was answered, not refused
                     self._asked[TP(*place)] = asked
                     self.app.moved["fetch"] = time.monotonic()
-                records = getattr(fetcher._records.get(place), "_partition_records", None)
-                if records is not None:
-                    records._consumer_record = _as_parsed
+                fetched = fetcher._records.get(place)
+                if hasattr(fetched, "getall"):  # else an error, or nothing
+                    fetched.getall = partial(_take_whole, fetched)
             return result
 
         fetcher._proc_fetch_request = note

@@ -173,10 +173,16 @@ class Feeder:
             raise RuntimeError(f"the input was not fed: {self.refused[:2] or 'the broker takes none'}")
         return self.sent
 
+    @property
+    def done(self) -> bool:
+        """Whether all of it has been sent."""
+        return not self._thread.is_alive()
+
     def stop(self) -> None:
         """Give up."""
         self._stop.set()
-        self._thread.join(10)
+        if self._thread.ident is not None:
+            self._thread.join(10)
 
     def _run(self) -> None:
         due = time.monotonic()

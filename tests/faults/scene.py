@@ -116,17 +116,28 @@ class Scene:
         until(lambda: self.eye.moved_since(now, numbers), "the first commits")
         return started
 
-    def recovery(self, killed_at: float, numbers: set[int], patience_s: float = 60.0) -> float:
-        """How long it took until commits moved again on these partitions."""
-        until(lambda: self.eye.moved_since(killed_at, numbers), f"commits on {sorted(numbers)}", patience_s)
+    def recovery(self, killed_at: float, numbers: set[int]) -> float | None:
+        """How long it took until commits moved again on these partitions; None if all had been done before."""
+
+        def moved() -> bool:
+            return self.eye.moved_since(killed_at, numbers) or (self.feeder.done and self.all_committed())
+
+        until(moved, f"commits on {sorted(numbers)}")
+        if not self.eye.moved_since(killed_at, numbers):
+            return None
         return max(next(at for at, _ in self.eye.steps[n] if at > killed_at) for n in numbers) - killed_at
 
     def recover(self, score: Score, killed_at: float, numbers: set[int]) -> None:
         """Wait for that recovery, and note it; one that does not come is wrong."""
         try:
-            score.recovered.append(self.recovery(killed_at, numbers))
+            took = self.recovery(killed_at, numbers)
+            score.recovered += [took] if took is not None else []
         except Late as exc:
             score.wrong.append(str(exc))
+
+    def all_committed(self) -> bool:
+        """Whether all that is in the input has been done."""
+        return all(self.eye.at(n) >= end for n, end in self.checker.input.ends().items() if end)
 
     def pause(self, least: float, most: float) -> None:
         """A moment that the seed decides."""

@@ -9,7 +9,11 @@ from tests.faults.result import Ground, Result
 from tests.faults.rows import QUICK
 from tests.faults.table import held, line, run
 
-pytestmark = pytest.mark.stack
+pytestmark = [
+    pytest.mark.stack,
+    # kafka-python leaves the sockets that a killed broker has refused to the garbage collector
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 SEED = 20261123
 AT_ONCE = 5

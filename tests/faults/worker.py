@@ -77,11 +77,10 @@ def main(orders: Orders) -> None:
             await asyncio.sleep(0.05)
 
     app.task(tell)
-    try:
-        roles._run_app(app)
-    except CartwakeError as exc:
-        say(f"failed {exc}")
-        raise
+    asyncio.run(roles._serve(app))
+    if app.failure is not None:
+        say(f"failed {app.failure}")
+        raise CartwakeError(f"{app.config.group} stopped: {app.failure}") from app.failure
 
 
 def _first(once: str) -> bool:

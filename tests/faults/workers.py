@@ -24,7 +24,7 @@ def kill_9(ground: Ground) -> Result:
     kills, events, partitions, workers = (3, 60_000, 2, 2) if ground.quick else (20, 1_000_000, 8, 3)
     config = SHORT if ground.quick else {}
     with Scene(ground, Load(ground.seed, events), partitions=partitions) as scene:
-        scene.begin(workers, rate=3_000, config=config)
+        scene.begin(workers, rate=events / (kills * 14), config=config)
         for _ in range(kills):
             scene.pause(0.2, 2.0)
             victim = scene.chance.choice(scene.fleet.owners())
@@ -47,12 +47,16 @@ def points(ground: Ground) -> Result:
         mine = Score(point, ground.seed)
         each = 1 if ground.quick else 50
         here = replace(ground, folder=folder_of(ground, point), seed=ground.seed + place)
-        with Scene(here, Load(ground.seed, each * 4_000), partitions=1) as scene:
-            scene.feeder.rate = 500
+        with Scene(here, Load(ground.seed, each * 6_000), partitions=1) as scene:
+            scene.feeder.rate = 300
             scene.feeder.start()
             for _ in range(each):
                 worker = scene.fleet.start(config=SHORT, die=point, nth=scene.chance.randint(1, 6))
-                until(lambda worker=worker: not worker.alive, f"the death {point}")
+                try:
+                    until(lambda worker=worker: not worker.alive, f"the death {point}")
+                except Late as exc:
+                    mine.wrong.append(str(exc))
+                    break
                 if worker.process.returncode != -signal.SIGKILL:
                     mine.wrong.append(f"{point} was not reached: {worker.last_words()}")
                     break
