@@ -224,6 +224,9 @@ class App(faust.App):  # type: ignore[misc]
             owned = await self._commit_offsets(taken)
             if owned:
                 self._start_effects(taken)
+            else:  # should the partitions stay with us after all, a later commit starts them
+                for partition, effect in reversed(taken.effects):
+                    partition.effects.insert(0, effect)
             self.moved["commit"] = time.monotonic()
             self.metrics.commit.observe(self.moved["commit"] - began)
             return owned
