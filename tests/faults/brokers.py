@@ -37,7 +37,7 @@ def _away(fault: str, ground: Ground, spells: list[float]) -> Result:
                 score.kills += 1
                 time.sleep(spell)
                 kafka.start()
-                scene.recover(score, time.monotonic(), {0, 1})
+                scene.catch_up(score, time.monotonic())
             scene.settle(score)
         _note_ended(score, scene)
     return score.result()
@@ -67,7 +67,7 @@ def three(ground: Ground) -> Result:
                 moment = time.monotonic()
                 cluster.kill(node)
                 score.kills += 1
-                scene.recover(score, moment, {0, 1, 2})
+                scene.catch_up(score, moment)
                 cluster.start(node)
                 cluster.heal()
             scene.settle(score)

@@ -67,7 +67,7 @@ def full_broker(ground: Ground) -> Result:
             if kafka.process is not None:
                 kill(kafka)
             kafka.start()
-            scene.recover(score, time.monotonic(), {0, 1})
+            scene.catch_up(score, time.monotonic())
             scene.settle(score)
             score.notes.append(f"{len(scene.fleet.ended)} workers ended and were started again")
     except NoMount as exc:

@@ -135,6 +135,15 @@ class Scene:
         except Late as exc:
             score.wrong.append(str(exc))
 
+    def catch_up(self, score: Score, since: float) -> None:
+        """Wait until all that is in the input now has been done, and note how long that took."""
+        try:
+            ends = self.checker.input.ends()
+            until(lambda: all(self.eye.at(n) >= end for n, end in ends.items() if end), "what had waited", SETTLE_S)
+            score.recovered.append(time.monotonic() - since)
+        except Late as exc:
+            score.wrong.append(str(exc))
+
     def all_committed(self) -> bool:
         """Whether all that is in the input has been done."""
         return all(self.eye.at(n) >= end for n, end in self.checker.input.ends().items() if end)

@@ -5,6 +5,7 @@ An order that names `once` is followed by one life only: the first that makes th
 """
 
 import asyncio
+import faulthandler
 import inspect
 import os
 import signal
@@ -56,6 +57,7 @@ def say(line: str) -> None:
 
 def main(orders: Orders) -> None:
     """Be a worker until a signal, a failure, or the place to die."""
+    faulthandler.register(signal.SIGUSR1)  # says where every thread stands
     settings = load(orders.settings, Path(os.devnull))
     stage = pipeline.left(Shops())
     app = pipeline.app(settings, "streams", [stage], say)
