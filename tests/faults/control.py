@@ -13,7 +13,10 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from tests.faults.checker import Commits, Follower, patiently
 from tests.faults.fleet import ROOT, Late, until
+from tests.faults.load import Load
 from tests.faults.result import Fault, Ground, Result
+from tests.faults.scene import Scene, Score
+from tests.faults.workers import SHORT
 
 EVENTS, KILLS, PARTITIONS = 3_000, 2, 8
 AT_ONCE: Final = 3
@@ -105,4 +108,22 @@ def _feed(bootstrap: str, topic: str) -> None:
     producer.flush(30)
 
 
-ROWS: Final[dict[str, Fault]] = {"control": control}
+def forgetful(ground: Ground) -> Result:
+    """Workers that commit without writing their state, one of them killed: the checker must say so."""
+    score = Score("negative control: no changelog", ground.seed)
+    with Scene(ground, Load(ground.seed, 12_000), partitions=1) as scene:
+        (worker,) = scene.begin(1, rate=1_500, config=SHORT, forget=True)
+        scene.look(score)
+        scene.pause(0.5, 1.0)
+        moment = time.monotonic()
+        scene.fleet.kill(worker)
+        score.kills += 1
+        scene.fleet.start(config=SHORT)
+        scene.recover(score, moment, {0})
+        scene.settle(score)
+    score.notes = [f"the checker says: {'; '.join(one[:60] for one in score.wrong) or 'nothing'}"]
+    score.wrong = [] if score.lost and any(one.startswith("I5") for one in score.wrong) else ["the checker is blind"]
+    return score.result()
+
+
+ROWS: Final[dict[str, Fault]] = {"control": control, "control state": forgetful}

@@ -67,7 +67,9 @@ def full_broker(ground: Ground) -> Result:
             if kafka.process is not None:
                 kill(kafka)
             kafka.start()
-            scene.catch_up(score, time.monotonic())
+            back = time.monotonic()
+            scene.feeder.finish()
+            scene.catch_up(score, back)
             scene.settle(score)
             score.notes.append(f"{len(scene.fleet.ended)} workers ended and were started again")
     except NoMount as exc:

@@ -20,7 +20,7 @@ def run(name: str, ground: Ground) -> Result:
 
 def held(result: Result) -> bool:
     """Whether it went as it must: the negative control must lose."""
-    return result.lost > 0 if result.fault.startswith("negative control") else result.held
+    return (result.lost > 0 and not result.wrong) if result.fault.startswith("negative control") else result.held
 
 
 def line(result: Result) -> str:

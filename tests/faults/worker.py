@@ -47,6 +47,7 @@ class Orders(msgspec.Struct, frozen=True):
     nth: int = 1  # time that it is passed
     stall: str = ""  # fold, commit, fetch
     once: str = ""  # a file
+    forget: bool = False  # commit without writing the state: the checker must see it
 
 
 def say(line: str) -> None:
@@ -67,6 +68,8 @@ def main(orders: Orders) -> None:
         _die(app, *POINTS[orders.die], orders.nth, orders.once)
     if orders.stall:
         STALLS[orders.stall](app, orders.once)
+    if orders.forget:
+        _forget(app)
     _tell_restores(app)
 
     async def tell() -> None:
@@ -176,6 +179,16 @@ def _stall_fetch(app: Any, once: str) -> None:
 STALLS: Final[dict[str, Callable[[Any, str], None]]] = {
     "fold": _stall_fold, "commit": _stall_commit, "fetch": _stall_fetch,
 }  # fmt: skip
+
+
+def _forget(app: Any) -> None:
+    if not hasattr(app, "_write_changelog"):
+        raise SystemExit("the app has no _write_changelog: tests/faults names it")
+
+    async def write_nothing(*_: Any) -> None:
+        return
+
+    app._write_changelog = write_nothing
 
 
 def _tell_restores(app: Any) -> None:
