@@ -41,7 +41,7 @@ class CartStage:
         """Take records in the order of the partition; deadlines that came before a record fire before it."""
         context, table, take = self._context, self._context.table, self._take
         saw, count = context.saw, context.count
-        timestamp = -1
+        timestamp = latest = -1
         for record in records:
             if record.timestamp != timestamp:  # one of a whole batch, where the broker's clock says it
                 timestamp = record.timestamp
@@ -56,8 +56,10 @@ class CartStage:
                 at = clamped
                 count("clamped")
             take(record, event, at)
-            if (progress := saw(at)) >= table.next_due:
-                self.on_progress(progress)
+            if at > latest:
+                latest = at
+                if (progress := saw(at)) >= table.next_due:
+                    self.on_progress(progress)
         count("events", len(records))
 
     def on_progress(self, progress: int) -> None:

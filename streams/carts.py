@@ -121,7 +121,7 @@ def fold(cart: Cart, event: CartEvent, *, at: int, offset: int, idle: int, size:
 
     `at` is the event's time after `clamp`, `offset` its place in the partition, `size` its length in bytes.
     """
-    mark = xxh3_64_digest(event.event_id.encode("utf-8", "surrogatepass"))
+    mark = xxh3_64_digest(event.event_id.encode())
     seen = cart.seen
     if mark in seen:
         return None
@@ -129,32 +129,41 @@ def fold(cart: Cart, event: CartEvent, *, at: int, offset: int, idle: int, size:
     if cart.phase == WAITING and at >= cart.last_activity + idle:
         outcomes.append(fire(cart, idle))
     cart.seen = (seen if len(seen) < _SEEN_BYTES else seen[len(mark) :]) + mark
-    cart.offset, cart.outcomes = offset, 0
+    cart.offset = offset
+    cart.outcomes = 0
     if cart.created_at < 0:
         cart.created_at = at
-    _note_person(cart, event)
-    cart.weight += size
+    if (
+        event.session_id != cart.session_id
+        or event.device_id != cart.device_id
+        or event.cart_url != cart.cart_url
+        or event.customer_id != cart.customer_id
+        or event.email != cart.email
+        or event.consent is not None
+    ):
+        _note_person(cart, event)
     kind = event.type
     if kind in CART_ACTIVITY:
-        _act(cart, event, at, outcomes)
+        _act(cart, event, at, size, outcomes)
     elif kind == "order.placed":
         _order(cart, event, at, outcomes)
     elif kind == "cart.merged":
         _merge(cart, at, outcomes)
-    left = cart.abandonment
-    if not cart.lines:
-        cart.phase = ENDED if cart.ended else KEPT
-    else:
+    if cart.lines:
+        left = cart.abandonment
         cart.held = True
         cart.phase = KEPT if left is not None and left.open else WAITING
+    else:
+        cart.phase = ENDED if cart.ended else KEPT
     return outcomes
 
 
-def _act(cart: Cart, event: CartEvent, at: int, outcomes: list[CartOutcome]) -> None:
+def _act(cart: Cart, event: CartEvent, at: int, size: int, outcomes: list[CartOutcome]) -> None:
     change = _CHANGES.get(event.type)
     if change is not None:
-        if at >= cart.replaced_at and _fits(cart, event) and change(cart, event, at) and at > cart.changed_at:
-            cart.changed_at = at
+        cart.weight += size
+        if at >= cart.replaced_at and (cart.weight <= MOST_BYTES or _fits(cart, event)) and change(cart, event, at):
+            cart.changed_at = max(cart.changed_at, at)
     elif event.type == "checkout.step" and at >= cart.stage_at:
         cart.stage, cart.stage_at = event.step, at
     cart.last_activity = max(cart.last_activity, at)
@@ -204,9 +213,7 @@ def _withdraw(cart: Cart, at: int, reason: str, outcomes: list[CartOutcome]) -> 
 
 
 def _fits(cart: Cart, event: CartEvent) -> bool:
-    """Whether the cart may grow by this; what is too much changes nothing but is still activity."""
-    if cart.weight <= MOST_BYTES:
-        return True
+    """Whether a cart that looks heavy may grow by this; what is too much changes nothing but is still activity."""
     cart.weight = len(encode(cart.lines)) + len(encode(event.items))
     return cart.weight <= MOST_BYTES or event.type != "cart.item_added"
 
