@@ -41,11 +41,12 @@ class CartStage:
         """Take records in the order of the partition; deadlines that came before a record fire before it."""
         context, table, take = self._context, self._context.table, self._take
         saw, count = context.saw, context.count
-        timestamp = latest = -1
+        timestamp = latest = progress = -1
         for record in records:
             if record.timestamp != timestamp:  # one of a whole batch, where the broker's clock says it
                 timestamp = record.timestamp
-                if (progress := context.arrived(timestamp)) >= table.next_due:
+                progress = context.arrived(timestamp)
+                if progress >= table.next_due:
                     self.on_progress(progress)
             try:
                 event, at = decode_cart(record.value)
@@ -58,8 +59,9 @@ class CartStage:
             take(record, event, at)
             if at > latest:
                 latest = at
-                if (progress := saw(at)) >= table.next_due:
-                    self.on_progress(progress)
+                progress = saw(at)
+            if progress >= table.next_due:  # a late event's deadline may have passed already
+                self.on_progress(progress)
         count("events", len(records))
 
     def on_progress(self, progress: int) -> None:
