@@ -33,7 +33,8 @@ log = logging.getLogger(__name__)
 CLOCK_MARGIN_MS = 2 * FETCH_WAIT_MS  # an end seen now was true a fetch ago
 EFFECTS_AT_ONCE = 16
 EFFECTS_PATIENCE_S = 2.5  # for effects under way before partitions are given back: the group waits meanwhile
-COMMIT_SHARE = 5  # a commit that takes long is followed by a pause of so many times that
+COMMIT_SHARE = 5  # a commit that takes long is followed by a pause of so many times that,
+LONGEST_PAUSE_S = 2.0  # and of no more than that: what is not committed is done again after a crash
 GC_THRESHOLDS = (100_000, 20, 50)  # states come and go by the thousand, without cycles
 CLOCK_AGE_S = 60.0  # after which the broker's clock is asked for again
 
@@ -205,7 +206,7 @@ class App(faust.App):  # type: ignore[misc]
     async def _keep_committing(self) -> None:
         took = 0.0
         while not self.should_stop:
-            await asyncio.sleep(max(self.config.commit_interval, COMMIT_SHARE * took))
+            await asyncio.sleep(max(self.config.commit_interval, min(COMMIT_SHARE * took, LONGEST_PAUSE_S)))
             began = time.monotonic()
             try:
                 await self._commit()
