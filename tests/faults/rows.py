@@ -8,6 +8,6 @@ from tests.faults.result import Fault
 #: Those with a quick form, and those too long for one.
 QUICK: Final[dict[str, Fault]] = {
     **control.ROWS, **workers.ROWS, **storm.ROWS, **brokers.ROWS, **disk.ROWS, **watchdog.ROWS,
-    **inputs.ROWS, **clocks.ROWS, **clocks.ROWS,
+    **inputs.ROWS, **clocks.ROWS,
 }  # fmt: skip
 ROWS: Final[dict[str, Fault]] = {**QUICK, **brokers.FULL}
