@@ -33,8 +33,7 @@ log = logging.getLogger(__name__)
 CLOCK_MARGIN_MS = 2 * FETCH_WAIT_MS  # an end seen now was true a fetch ago
 EFFECTS_AT_ONCE = 16
 EFFECTS_PATIENCE_S = 2.5  # for effects under way before partitions are given back: the group waits meanwhile
-COMMIT_SHARE = 5  # a commit that takes long is followed by a pause of so many times that,
-LONGEST_PAUSE_S = 2.0  # and of no more than that: what is not committed is done again after a crash
+BATCH_BYTES = 256 * 1024  # of one fetch, compressed: the loop turns to something else after a batch
 GC_THRESHOLDS = (100_000, 20, 50)  # states come and go by the thousand, without cycles
 CLOCK_AGE_S = 60.0  # after which the broker's clock is asked for again
 
@@ -88,6 +87,7 @@ class App(faust.App):  # type: ignore[misc]
             broker_heartbeat_interval=min(1.0, config.session_timeout / 3),  # how soon a rebalance is heard of
             broker_max_poll_interval=300.0,
             consumer_auto_offset_reset="earliest",
+            consumer_max_fetch_size=BATCH_BYTES,
             worker_redirect_stdouts=False,
         )
         self.config = config
@@ -204,15 +204,12 @@ class App(faust.App):  # type: ignore[misc]
 
     # -- committing -------------------------------------------------------------------------------------------
     async def _keep_committing(self) -> None:
-        took = 0.0
         while not self.should_stop:
-            await asyncio.sleep(max(self.config.commit_interval, min(COMMIT_SHARE * took, LONGEST_PAUSE_S)))
-            began = time.monotonic()
+            await asyncio.sleep(self.config.commit_interval)
             try:
                 await self._commit()
             except Exception as exc:
                 await self.fail(exc)
-            took = time.monotonic() - began
 
     async def _commit(self) -> bool:
         """Outputs, changelog, offsets, effects: in this order. False when the partitions are no longer ours."""

@@ -39,7 +39,7 @@ class Changelog:
                 "bootstrap.servers": bootstrap,
                 "transactional.id": f"{topic}-{partition}",
                 "transaction.timeout.ms": 60_000,
-                "linger.ms": 5,
+                "linger.ms": 100,  # `flush` does not wait for it
                 "compression.type": "lz4",
                 "message.max.bytes": max_bytes,
                 "queue.buffering.max.messages": 2_000_000,

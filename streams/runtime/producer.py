@@ -24,7 +24,7 @@ class Producer:
                 "bootstrap.servers": bootstrap,
                 "partitioner": "murmur2_random",
                 "enable.idempotence": True,
-                "linger.ms": 5,
+                "linger.ms": 20,  # each request costs the broker more than the records in it
                 "compression.type": "lz4",
                 "message.max.bytes": max_bytes,
                 "queue.buffering.max.messages": 1_000_000,
