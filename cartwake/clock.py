@@ -7,6 +7,8 @@ from typing import Final, Protocol
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MS: Final = timedelta(milliseconds=1)
+_SECOND: Final = [f":{n:02d}" for n in range(60)]
+_MILLI: Final = [f".{n:03d}Z" for n in range(1000)]
 _ROUNDING: Final = EPOCH - timedelta(microseconds=500)
 
 
@@ -54,7 +56,8 @@ def to_ms(moment: datetime) -> int:
 def rfc3339(ms: int) -> str:
     """`2026-11-23T10:15:00.120Z` of epoch milliseconds (RFC 3339, UTC, milliseconds)."""
     minute, rest = divmod(ms, 60_000)
-    return f"{_minute(minute)}:{rest // 1000:02d}.{rest % 1000:03d}Z"
+    second, milli = divmod(rest, 1000)
+    return _minute(minute) + _SECOND[second] + _MILLI[milli]
 
 
 @lru_cache(maxsize=4096)

@@ -357,7 +357,10 @@ encode: Final = msgspec.json.Encoder().encode
 
 
 def derived_id(*parts: object) -> str:
-    """An id that is the same whenever it is made from the same parts: 128 bits of SHA-256 as hex."""
+    """An id that is the same whenever it is made from the same parts: 128 bits of SHA-256 as hex.
+
+    One part that has the others joined by U+001F is the same id, sooner.
+    """
     return hashlib.sha256("\x1f".join(map(str, parts)).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 

@@ -110,7 +110,7 @@ def fire(cart: Cart, idle: int) -> CartOutcome:
     deadline = cart.last_activity + idle
     cart.episode += 1
     # the deadline is part of the id: a cart forgotten after 90 days may begin again at its first episode
-    abandonment_id = derived_id("abandonment", cart.shop_id, cart.cart_id, cart.episode, deadline)
+    abandonment_id = derived_id(f"abandonment\x1f{cart.shop_id}\x1f{cart.cart_id}\x1f{cart.episode}\x1f{deadline}")
     cart.abandonment = Abandonment(abandonment_id, deadline, cart.last_activity)
     cart.phase = KEPT
     return _outcome(cart, "cart.abandoned", deadline)
@@ -300,7 +300,7 @@ def _outcome(cart: Cart, kind: Kind, at: int, *, reason: str | None = None, orde
         units += item.quantity or 0
     occurred_at = rfc3339(at)
     return CartOutcome(
-        outcome_id=derived_id("outcome", cart.shop_id, cart.cart_id, revision, kind),
+        outcome_id=derived_id(f"outcome\x1f{cart.shop_id}\x1f{cart.cart_id}\x1f{revision}\x1f{kind}"),
         type=kind,
         shop_id=cart.shop_id,
         cart_id=cart.cart_id,
