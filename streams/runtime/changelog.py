@@ -32,7 +32,7 @@ class Changelog:
     def __init__(self, bootstrap: str, topic: str, partition: int, *, max_bytes: int, clock: BrokerClock) -> None:
         self._bootstrap, self._topic, self._partition = bootstrap, topic, partition
         self._clock = clock
-        self._failures: list[str] = []
+        self._failures: list[object] = []
         self.written_at = 0.0  # monotonic
         self._producer: Any = confluent_kafka.Producer(
             {
@@ -65,8 +65,12 @@ class Changelog:
         for key, value in changes:
             produce(topic, value, key, number)
         produce(topic, b"", OWNER, number, on_delivery=self._heard)
-        self._try(lambda: self._producer.flush(PATIENCE_S))
+        try:
+            self._producer.flush(PATIENCE_S)
+        except (KafkaException, SystemError) as exc:  # the client says a refusal in several ways
+            self._failures.append(exc)
         if self._failures:
+            self._try(lambda: self._producer.abort_transaction(1))  # says whether it is for ever
             raise SendFailed(f"{topic}[{number}]: {self._failures[0]}")
         self._try(lambda: self._producer.commit_transaction(PATIENCE_S))
         self.written_at = time.monotonic()
@@ -119,10 +123,10 @@ class Changelog:
         self._producer.purge()
 
     def _heard(self, error: Any, message: Any) -> None:
-        if error is not None:
-            self._failures.append(str(error))
-        else:
+        if error is None:
             self._clock.heard(message.timestamp()[1])
+        else:
+            self._failures.append(error)
 
     def _try(self, call: Callable[[], Any]) -> None:
         """Call until it is done; raises Fenced, or SendFailed for what does not pass."""
