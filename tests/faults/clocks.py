@@ -146,15 +146,18 @@ def _trade(shop: Shop, wave: int, seconds: float) -> None:
 
 
 def _told(pipe: Pipe) -> dict[str, list[tuple[int, int]]]:
-    """By cart, deadline and time of its abandonments, the same outcome once."""
+    """By cart, deadline and time of its abandonments, the same outcome once; without those that were taken back.
+
+    On a busy machine an event may reach the broker after its cart's deadline: then both are right.
+    """
     told: dict[str, dict[str, tuple[int, int]]] = defaultdict(dict)
-    for record in pipe.reader(topics.CART_OUTCOMES).all():
-        if record.value is None:
-            continue
-        said = msgspec.json.decode(record.value)
-        if said["type"] == "cart.abandoned":
+    records = pipe.reader(topics.CART_OUTCOMES).all()
+    outcomes = [msgspec.json.decode(record.value) | {"at": record.timestamp} for record in records if record.value]
+    back = {said["abandonment_id"] for said in outcomes if said["type"] == "cart.withdrawn"}
+    for said in outcomes:
+        if said["type"] == "cart.abandoned" and said["abandonment_id"] not in back:
             deadline = to_ms(datetime.fromisoformat(said["abandoned_at"]))
-            told[said["cart_id"]].setdefault(said["outcome_id"], (deadline, record.timestamp))
+            told[said["cart_id"]].setdefault(said["outcome_id"], (deadline, said["at"]))
     return {cart: list(abandonments.values()) for cart, abandonments in told.items()}
 
 
