@@ -148,9 +148,9 @@ def feed(
                     rejected += 1
                     refuse(path, number, line.error or "")
                 else:
-                    if at > most:  # noqa: PLR1730  # a call costs more than a comparison, per line
+                    if at > most:  # a call costs more than a comparison, per line
                         most = at
-                    if at < least:  # noqa: PLR1730
+                    if at < least:
                         least = at
                     if line.topic is not None:
                         send(line.topic, line.key, line.value)

@@ -100,9 +100,10 @@ def waits(cart: Timer) -> bool:
 
 def wake_at(cart: Timer, idle: int) -> int:
     """When to look at the cart again: its deadline, else the time to forget it."""
+    last = cart.last_activity
     if cart.phase == WAITING:
-        return cart.last_activity + idle
-    return max(cart.last_activity, cart.changed_at) + (KEEP_ENDED_MS if cart.phase == ENDED else KEEP_MS)
+        return last + idle
+    return max(last, cart.changed_at) + (KEEP_ENDED_MS if cart.phase == ENDED else KEEP_MS)
 
 
 def fire(cart: Cart, idle: int) -> CartOutcome:
@@ -123,7 +124,7 @@ def fold(cart: Cart, event: CartEvent, *, at: int, offset: int, idle: int, size:
     """
     mark = xxh3_64_digest(event.event_id.encode())
     seen = cart.seen
-    if mark in seen:
+    if seen.find(mark) >= 0:  # `in` would first try it as a number, and raise inside
         return None
     outcomes: list[CartOutcome] = []
     if cart.phase == WAITING and at >= cart.last_activity + idle:
@@ -162,11 +163,13 @@ def _act(cart: Cart, event: CartEvent, at: int, size: int, outcomes: list[CartOu
     change = _CHANGES.get(event.type)
     if change is not None:
         cart.weight += size
-        if at >= cart.replaced_at and (cart.weight <= MOST_BYTES or _fits(cart, event)) and change(cart, event, at):
-            cart.changed_at = max(cart.changed_at, at)
+        fits = at >= cart.replaced_at and (cart.weight <= MOST_BYTES or _fits(cart, event))
+        if fits and change(cart, event, at) and at > cart.changed_at:
+            cart.changed_at = at
     elif event.type == "checkout.step" and at >= cart.stage_at:
         cart.stage, cart.stage_at = event.step, at
-    cart.last_activity = max(cart.last_activity, at)
+    if at > cart.last_activity:
+        cart.last_activity = at
     left = cart.abandonment
     if left is None:
         return

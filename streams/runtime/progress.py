@@ -96,7 +96,8 @@ class EventProgress:
 
     def saw(self, event_time: int) -> int:
         """A record of this time (epoch ms) has been taken, by a stage at the head."""
-        self.now = max(self.now, event_time)
+        if event_time > self.now:
+            self.now = event_time
         return self.now
 
     def watermark(self, topic: str, source: str, at: int) -> int:
