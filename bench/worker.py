@@ -31,11 +31,11 @@ async def serve(app: Any) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    before, assign = rss(), app.assign
+    before, restore = rss(), app.restore
 
     async def timed(assigned: Any) -> None:
         began = time.monotonic()
-        await assign(assigned)
+        await restore(assigned)
         tables = [p.table for p in app.partitions.values()]
         said = {
             "assigned_s": time.monotonic() - began,
@@ -48,7 +48,7 @@ async def serve(app: Any) -> None:
         }
         print(json.dumps(said), flush=True)
 
-    app.assign = timed
+    app.restore = timed
     await app.start()
     while not (stop.is_set() or app.failure is not None or app.should_stop):
         with contextlib.suppress(TimeoutError):

@@ -306,44 +306,64 @@ class App(faust.App):  # type: ignore[misc]
 
     # -- assignment -------------------------------------------------------------------------------------------
     async def assign(self, assigned: set[TP]) -> None:
-        """Take the assigned partitions up: those we had until this rebalance as they are, others from their changelog.
+        """Go on with the assigned partitions that we had until this rebalance; `restore` brings the others.
 
         Nobody else can have had a partition between two generations that follow one another.
         """
         await asyncio.gather(*self._opening, return_exceptions=True)  # a rebalance came before they were done
+        self._opening = []
         generation = self.consumer._thread.generation
-        shared = self._shared()
-        wanted = {
-            (stage.name, tp.partition): stage
-            for stage in self.stages
-            for tp in assigned
-            if tp.topic == shared.prefix + stage.inputs[0]
-        }
+        wanted = self._wanted(assigned)
         kept = {key: p for key, p in self._kept.items() if key in wanted and generation == self._generation + 1}
         self._drop([p for key, p in self._kept.items() if key not in kept])
         self._kept, self._generation = kept, generation
-        fresh = [self._make(stage, number) for (name, number), stage in wanted.items() if (name, number) not in kept]
-        self._opening = [asyncio.ensure_future(asyncio.to_thread(self._open, partition)) for partition in fresh]
-        try:
-            await asyncio.gather(*(asyncio.shield(opening) for opening in self._opening))
-        except asyncio.CancelledError:
-            self._drop(fresh)
-            raise
-        known = {TP(shared.prefix + topic, p.partition): n for p in kept.values() for topic, n in p.positions.items()}
+        known = {self._tp(topic, p): n for p in kept.values() for topic, n in p.positions.items()}
         self._committed = await self.consumer._thread.seek_all(known)
         for partition in kept.values():
             partition.rewind()
-        for partition in fresh:
-            for topic in partition.stage.inputs:
-                partition.positions[topic] = self._committed[TP(shared.prefix + topic, partition.partition)]
-            partition.task.on_restored()
-        self._kept = {}
-        self.partitions = kept | {(p.stage.name, p.partition): p for p in fresh}
-        gc.freeze()  # what is held for long need not be looked at again
-        gc.set_threshold(*GC_THRESHOLDS)
+        self._kept, self.partitions = {}, kept
         self._unfolded = 0
         self.moved.update(dict.fromkeys(self.moved, time.monotonic()))
-        log.info("%s: %d partitions assigned, %d of them kept", self.config.group, len(self.partitions), len(kept))
+        log.info("%s: %d partitions assigned, %d of them kept", self.config.group, len(wanted), len(kept))
+
+    async def restore(self, assigned: set[TP]) -> None:
+        """Bring the state of the other assigned partitions back; each goes to work when it is there."""
+        fresh = [
+            self._make(s, n) for (name, n), s in self._wanted(assigned).items() if (name, n) not in self.partitions
+        ]
+        await asyncio.gather(*(self._admit(partition, assigned) for partition in fresh))
+        gc.freeze()  # what is held for long need not be looked at again
+        gc.set_threshold(*GC_THRESHOLDS)
+
+    def ready(self, assigned: set[TP]) -> set[TP]:
+        """Those of `assigned` whose stages have their state."""
+        prefix = self.config.prefix
+        readers = {tp: [s.name for s in self.stages if tp.topic.removeprefix(prefix) in s.inputs] for tp in assigned}
+        return {tp for tp, names in readers.items() if all((name, tp.partition) in self.partitions for name in names)}
+
+    async def _admit(self, partition: Partition[Any, Any], assigned: set[TP]) -> None:
+        opening = asyncio.ensure_future(asyncio.to_thread(self._open, partition))
+        self._opening.append(opening)
+        try:
+            await asyncio.shield(opening)
+        except asyncio.CancelledError:  # the next rebalance
+            partition.close()
+            raise
+        async with self._lock:
+            for topic in partition.stage.inputs:
+                partition.positions[topic] = self._committed[self._tp(topic, partition)]
+            partition.task.on_restored()
+            self.partitions[partition.stage.name, partition.partition] = partition
+        self.consumer.resume_partitions(self.ready(assigned))
+
+    def _wanted(self, assigned: set[TP]) -> dict[tuple[str, int], Stage[Any, Any]]:
+        prefix = self.config.prefix
+        return {
+            (stage.name, tp.partition): stage
+            for stage in self.stages
+            for tp in assigned
+            if tp.topic == prefix + stage.inputs[0]
+        }
 
     def _make(self, stage: Stage[Any, Any], number: int) -> Partition[Any, Any]:
         config, shared = self.config, self._shared()

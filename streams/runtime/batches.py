@@ -282,7 +282,7 @@ class Transport(driver.Transport):  # type: ignore[misc]
 
 
 class Restoring(TableManager):  # type: ignore[misc]
-    """Stands where Faust's tables and their recovery stand: restore, seek, and only then resume."""
+    """Stands where Faust's tables and their recovery stand: seek, resume what is there, restore and resume the rest."""
 
     _restoring: asyncio.Task[None] | None = None
 
@@ -319,12 +319,14 @@ class Restoring(TableManager):  # type: ignore[misc]
             await app.on_rebalance_complete.send()
             await app.assign(assigned)
             app.flow_control.clear()
-            app.consumer.resume_partitions(assigned)
+            app.consumer.pause_partitions(assigned)
+            app.consumer.resume_partitions(app.ready(assigned))
             app.flow_control.resume()
             app.consumer.resume_flow()
             await app._fetcher.maybe_start()
             self.actives_ready = self.standbys_ready = True
             app.on_rebalance_end()
+            await app.restore(assigned)
         except asyncio.CancelledError:
             raise
         except Exception as exc:  # the worker must end: half-restored state may not run

@@ -19,6 +19,7 @@ from streams.runtime.table import Table
 
 OWNER: Final = b"\0owner"  # a key that no packed key equals; its record says who opened the changelog, and when
 PATIENCE_S: Final = 60.0
+ATTEMPTS: Final = 3
 _SOME: Final = 10_000
 
 
@@ -32,16 +33,20 @@ class Changelog:
     def __init__(self, bootstrap: str, topic: str, partition: int, *, max_bytes: int, clock: BrokerClock) -> None:
         self._bootstrap, self._topic, self._partition = bootstrap, topic, partition
         self._clock = clock
+        self._max_bytes = max_bytes
         self._failures: list[object] = []
         self.written_at = 0.0  # monotonic
-        self._producer: Any = confluent_kafka.Producer(
+        self._producer: Any = None
+
+    def _connect(self) -> Any:
+        return confluent_kafka.Producer(
             {
-                "bootstrap.servers": bootstrap,
-                "transactional.id": f"{topic}-{partition}",
+                "bootstrap.servers": self._bootstrap,
+                "transactional.id": f"{self._topic}-{self._partition}",
                 "transaction.timeout.ms": 60_000,
                 "linger.ms": 100,  # `flush` does not wait for it
                 "compression.type": "lz4",
-                "message.max.bytes": max_bytes,
+                "message.max.bytes": self._max_bytes,
                 "queue.buffering.max.messages": 2_000_000,
                 "queue.buffering.max.kbytes": 512 * 1024,
                 "delivery.report.only.error": False,
@@ -52,8 +57,17 @@ class Changelog:
 
     def open(self) -> None:
         """Shut out whoever had this partition; blocks. Raises SendFailed when the broker stays away for 60 s."""
-        self._try(lambda: self._producer.init_transactions(PATIENCE_S))
-        self.write([])
+        for attempt in range(1, ATTEMPTS + 1):
+            self._producer = self._connect()
+            try:
+                self._try(lambda: self._producer.init_transactions(PATIENCE_S))
+                self.write([])
+            except SendFailed:  # a coordinator that has only just begun may answer with an error of its own
+                if attempt == ATTEMPTS:
+                    raise
+                self._failures.clear()
+            else:
+                return
 
     def write(self, changes: Sequence[tuple[bytes, bytes | None]]) -> None:
         """Have these states on the broker when this returns; blocks. Raises Fenced or SendFailed.
@@ -120,7 +134,8 @@ class Changelog:
 
     def close(self) -> None:
         """Let go: an open transaction is ended by whoever opens the changelog next, or by the broker."""
-        self._producer.purge()
+        if self._producer is not None:
+            self._producer.purge()
 
     def _heard(self, error: Any, message: Any) -> None:
         if error is None:
