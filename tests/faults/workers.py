@@ -27,6 +27,7 @@ def kill_9(ground: Ground) -> Result:
         scene.begin(workers, rate=events / (kills * 14), config=config)
         for _ in range(kills):
             scene.pause(0.2, 2.0)
+            until(scene.fleet.owners, "somebody has partitions")  # in a rebalance nobody may
             victim = scene.chance.choice(scene.fleet.owners())
             numbers, moment = victim.partitions, time.monotonic()
             scene.fleet.kill(victim)
