@@ -102,6 +102,7 @@ class App(faust.App):  # type: ignore[misc]
         self._kept: dict[tuple[str, int], Partition[Any, Any]] = {}  # over a rebalance
         self._generation = -1
         self._opening: list[asyncio.Future[None]] = []
+        self._fresh: list[Partition[Any, Any]] = []  # those that are opened, until they are at work
         self._siblings: dict[str, list[EventProgress]] = {}
         self._committed: dict[TP, int] = {}
         self._lock = asyncio.Lock()  # held by whatever changes or reads states
@@ -284,8 +285,13 @@ class App(faust.App):  # type: ignore[misc]
     async def settle(self) -> None:
         """Finish what is under way and commit it: partitions are about to be given back, or the worker stops.
 
-        What was committed is kept: most of it comes back to us after a rebalance.
+        What was committed is kept: most of it comes back to us after a rebalance. What is still being opened is given
+        up and waited for: opened later, it would shut out its next owner.
         """
+        for partition in self._fresh:
+            partition.ours = False
+        if self._opening:
+            await asyncio.wait(self._opening, timeout=self.config.session_timeout / 2)
         if not self.partitions:
             return
         patience = time.monotonic() + min(EFFECTS_PATIENCE_S, self.config.session_timeout / 2)
@@ -328,10 +334,9 @@ class App(faust.App):  # type: ignore[misc]
 
     async def restore(self, assigned: set[TP]) -> None:
         """Bring the state of the other assigned partitions back; each goes to work when it is there."""
-        fresh = [
-            self._make(s, n) for (name, n), s in self._wanted(assigned).items() if (name, n) not in self.partitions
-        ]
-        await asyncio.gather(*(self._admit(partition, assigned) for partition in fresh))
+        missing = {place: s for place, s in self._wanted(assigned).items() if place not in self.partitions}
+        self._fresh = [self._make(stage, number) for (_, number), stage in missing.items()]
+        await asyncio.gather(*(self._admit(partition, assigned) for partition in self._fresh))
         gc.freeze()  # what is held for long need not be looked at again
         gc.set_threshold(*GC_THRESHOLDS)
 
@@ -349,7 +354,11 @@ class App(faust.App):  # type: ignore[misc]
         except asyncio.CancelledError:  # the next rebalance
             partition.close()
             raise
+        if not partition.ours:  # the next rebalance has begun
+            partition.close()
+            return
         async with self._lock:
+            self._fresh = [other for other in self._fresh if other is not partition]
             for topic in partition.stage.inputs:
                 partition.positions[topic] = self._committed[self._tp(topic, partition)]
             partition.task.on_restored()
@@ -382,7 +391,7 @@ class App(faust.App):  # type: ignore[misc]
         return Partition(stage, number, self._progress_of(stage), shared, changelog=changelog, table=table)
 
     def _open(self, partition: Partition[Any, Any]) -> None:
-        if partition.changelog is None:
+        if partition.changelog is None or not partition.ours:
             return
         began = time.monotonic()
         partition.changelog.open()
