@@ -20,6 +20,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from bench.broker import broker
 from bench.made import PARTITIONS, fill, settled, workers
+from bench.run import cpu_seconds
 from cartwake import topics
 from cartwake.clock import rfc3339, to_ms
 from cartwake.model import decode_outcome
@@ -160,8 +161,4 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def _cpu(found: list[Any]) -> float:
-    used = 0.0
-    for worker in found:
-        fields = Path(f"/proc/{worker.process.pid}/stat").read_text().rpartition(")")[2].split()
-        used += (int(fields[11]) + int(fields[12])) / 100
-    return used
+    return sum(cpu_seconds(worker.process.pid) for worker in found)

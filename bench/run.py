@@ -15,6 +15,7 @@ import subprocess
 import threading
 import time
 from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,12 @@ class Run:
     cpu_us_per_event: float | None
     missing: int
     extra: int
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time of a process so far; raises FileNotFoundError where there is no /proc."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
 class Processes:
@@ -72,10 +79,9 @@ class Processes:
         used = 0.0
         for process in self._all:
             try:
-                fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+                used += cpu_seconds(process.pid)
             except FileNotFoundError:
                 return None
-            used += (int(fields[11]) + int(fields[12])) / _TICKS
         return used
 
     def check(self) -> None:
@@ -151,11 +157,10 @@ def _through(offsets: Any, ends: list[TopicPartition]) -> bool:
     return all(committed[end.partition] >= end.offset for end in ends)
 
 
-class _reader:  # noqa: N801 - used like a function
+def _reader(job: Job) -> "closing[Any]":
     """A consumer outside of every group, which reads only what is committed."""
-
-    def __init__(self, job: Job) -> None:
-        self._consumer = Consumer(
+    return closing(
+        Consumer(
             {
                 "bootstrap.servers": job.bootstrap,
                 "group.id": f"{job.prefix}reader",
@@ -165,12 +170,7 @@ class _reader:  # noqa: N801 - used like a function
                 "log_level": 2,
             }
         )
-
-    def __enter__(self) -> Any:
-        return self._consumer
-
-    def __exit__(self, *_: object) -> None:
-        self._consumer.close()
+    )
 
 
 def outcomes(job: Job, enough: int) -> tuple[Counter[Outcome], float]:

@@ -56,7 +56,7 @@ def _faust(job: Job, _workers: int) -> list[Command]:
 _ALL = (
     System(
         name="ours",
-        says="Faust with partition batches; changelog and offsets committed every 0.1 s",
+        says="Faust with partition batches; changelog and offsets committed every 0.5 s",
         workers=(1, 2, 3),
         commands=_ours,
         output=topics.CART_OUTCOMES.name,

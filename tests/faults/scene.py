@@ -139,14 +139,17 @@ class Scene:
         """Wait until all that is in the input now has been done, and note how long that took."""
         try:
             ends = self.checker.input.ends()
-            until(lambda: all(self.eye.at(n) >= end for n, end in ends.items() if end), "what had waited", SETTLE_S)
+            until(lambda: self._reached(ends), "what had waited", SETTLE_S)
             score.recovered.append(time.monotonic() - since)
         except Late as exc:
             score.wrong.append(str(exc))
 
     def all_committed(self) -> bool:
         """Whether all that is in the input has been done."""
-        return all(self.eye.at(n) >= end for n, end in self.checker.input.ends().items() if end)
+        return self._reached(self.checker.input.ends())
+
+    def _reached(self, ends: dict[int, int]) -> bool:
+        return all(self.eye.at(n) >= end for n, end in ends.items() if end)
 
     def pause(self, least: float, most: float) -> None:
         """A moment that the seed decides."""
@@ -158,9 +161,7 @@ class Scene:
         try:
             score.events += self.feeder.finish()
             ends = self.checker.input.ends()
-            until(
-                lambda: all(self.eye.at(n) >= end for n, end in ends.items() if end), "the end of the input", SETTLE_S
-            )
+            until(lambda: self._reached(ends), "the end of the input", SETTLE_S)
             self._wait_for_outcomes()
         except Late as exc:
             score.wrong += [f"{exc}", *self.fleet.failed()]
