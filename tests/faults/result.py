@@ -1,8 +1,9 @@
 """What one fault has shown: a line of the table in docs/reliability.md."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Self
 
 
 @dataclass(frozen=True)
@@ -40,3 +41,18 @@ class Result:
 
 
 Fault = Callable[[Ground], Result]
+
+
+@dataclass
+class Tally:
+    """What a comparison in this process has found; whoever counts more extends it."""
+
+    events: int = 0
+    lost: int = 0
+    double: int = 0
+    wrong: list[str] = field(default_factory=list)
+
+    def add(self, other: Self) -> None:
+        """Count `other` in."""
+        for name, value in asdict(other).items():
+            setattr(self, name, getattr(self, name) + value)

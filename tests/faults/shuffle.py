@@ -26,6 +26,7 @@ from cartwake.topics import partition_of
 from streams.cart_stage import CartStage
 from tests import oracle
 from tests.fakes import FakeContext, FakeRecord
+from tests.faults import result
 from tests.faults.shares import spread
 
 CHUNK: Final = 5_000  # events; carts of different chunks never meet
@@ -75,22 +76,13 @@ DISORDERS: Final = {
 
 
 @dataclass
-class Tally:
+class Tally(result.Tally):
     """What a comparison has found; `lost` and `double` are outcomes missing and too many."""
 
-    events: int = 0
     carts: int = 0
     outcomes: int = 0
     abandoned: int = 0
     duplicates: int = 0
-    lost: int = 0
-    double: int = 0
-    wrong: list[str] = field(default_factory=list)
-
-    def add(self, other: "Tally") -> None:
-        """Count `other` in."""
-        for name, value in asdict(other).items():
-            setattr(self, name, getattr(self, name) + value)
 
 
 # -- carts as shoppers fill them -------------------------------------------------------------------------------
@@ -339,7 +331,7 @@ def compare(name: str, seed: int, number: int, size: int = CHUNK) -> Tally:
         said, duplicates, dead = _folded(arrivals, untils, draw, mode=mode)
     except Exception as exc:  # stage 1 must not raise, whatever comes
         return Tally(len(arrivals), lost=len(arrivals), wrong=[f"{type(exc).__name__}: {exc}; {where}"])
-    tally = Tally(len(arrivals), len(stories), duplicates=duplicates)
+    tally = Tally(len(arrivals), carts=len(stories), duplicates=duplicates)
     tally.wrong += [f"dead letter: {reason}; {where}" for reason in dead[:3]]
     for key, story in stories.items():
         until = untils[story.arrivals[0]["partition"]]

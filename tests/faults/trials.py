@@ -10,7 +10,7 @@ import random
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import Any, Final, Protocol
 
@@ -36,7 +36,7 @@ from streams.identity_stage import IdentityStage
 from streams.identity_stage import Key as DeviceKey
 from streams.orders import OrderStage
 from tests.fakes import FakeContext, FakeRecord
-from tests.faults import fuzz
+from tests.faults import fuzz, result
 from tests.reminders import world
 
 CHUNK: Final = 5_000  # records; good ones come in addition
@@ -47,19 +47,10 @@ GOOD: Final = 25  # carts, devices, orders or people of a chunk
 
 
 @dataclass
-class Tally:
+class Tally(result.Tally):
     """What the trials of a stage have found; good events are among `events`."""
 
-    events: int = 0
     dead: int = 0
-    lost: int = 0
-    double: int = 0
-    wrong: list[str] = field(default_factory=list)
-
-    def add(self, other: "Tally") -> None:
-        """Count `other` in."""
-        for name, value in asdict(other).items():
-            setattr(self, name, getattr(self, name) + value)
 
 
 #: Topic, value, and whether it must become a dead letter (None: it may be a usable event).
