@@ -6,7 +6,6 @@ from functools import lru_cache
 from typing import Final, Protocol
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MS: Final = timedelta(milliseconds=1)
 _SECOND: Final = [f":{n:02d}" for n in range(60)]
 _MILLI: Final = [f".{n:03d}Z" for n in range(1000)]
 _ROUNDING: Final = EPOCH - timedelta(microseconds=500)
@@ -50,7 +49,8 @@ def to_datetime(ms: int) -> datetime:
 
 def to_ms(moment: datetime) -> int:
     """Epoch milliseconds of an aware datetime."""
-    return (moment - _ROUNDING) // _MS
+    since = moment - _ROUNDING
+    return since.days * 86_400_000 + since.seconds * 1000 + since.microseconds // 1000
 
 
 def rfc3339(ms: int) -> str:

@@ -334,13 +334,15 @@ def decode_cart(value: bytes | None) -> tuple[CartEvent, int]:
         return _decode_cart_closely(value)
     moment, needed = event.occurred_at, _NEEDED.get(event.type)
     at = moment if isinstance(moment, int) else to_ms(moment)
-    if not 0 <= at <= LATEST or event.total is not None or len(value) > MAX_BYTES:  # type: ignore[arg-type]  # no None
-        return _decode_cart_closely(value)
-    if needed is not None and not getattr(event, needed):
+    if (
+        not 0 <= at <= LATEST
+        or event.total is not None
+        or len(value) > MAX_BYTES  # type: ignore[arg-type]  # no None
+        or (needed is not None and not getattr(event, needed))
+    ):
         return _decode_cart_closely(value)
     for item in event.items:
-        price = item.price
-        if price is not None and not is_plain(price):
+        if (price := item.price) is not None and not is_plain(price):
             return _decode_cart_closely(value)
     return event, at
 

@@ -39,8 +39,8 @@ class CartStage:
 
     def on_batch(self, records: Sequence[Record], _progress: int) -> None:
         """Take records in the order of the partition; deadlines that came before a record fire before it."""
-        context, table, take = self._context, self._context.table, self._take
-        saw, count = context.saw, context.count
+        context, table, idle_ms = self._context, self._context.table, self._shops.idle_ms
+        saw, get, put, count = context.saw, table.get, table.put, context.count
         timestamp = latest = progress = -1
         for record in records:
             if record.timestamp != timestamp:  # one of a whole batch, where the broker's clock says it
@@ -48,15 +48,29 @@ class CartStage:
                 progress = context.arrived(timestamp)
                 if progress >= table.next_due:
                     self.on_progress(progress)
+            value = record.value
             try:
-                event, at = decode_cart(record.value)
+                event, at = decode_cart(value)
             except InvalidEvent as exc:
                 context.dead_letter(record, str(exc))
                 continue
             if at > timestamp and (clamped := clamp(at, timestamp)) != at:
                 at = clamped
                 count("clamped")
-            take(record, event, at)
+            shop_id, offset = event.shop_id, record.offset
+            key = _pack((shop_id, event.cart_id))
+            cart = None if event.type == "wishlist.updated" else get(key) or self._begin(record, event)
+            if cart is not None and offset > cart.offset:  # else it was folded before the last crash
+                held, idle = cart.held, idle_ms(shop_id)
+                outcomes = fold(cart, event, at=at, offset=offset, idle=idle, size=len(value or b""))
+                if outcomes is None:
+                    count("duplicates")
+                else:
+                    for outcome in outcomes:
+                        self._emit(outcome)
+                    if cart.held and not held:
+                        count("carts")
+                    put(key, cart, wake_at(cart, idle))
             if at > latest:
                 latest = at
                 progress = saw(at)
@@ -88,29 +102,11 @@ class CartStage:
     def on_result(self, effect: Any, result: Any) -> None:
         """This stage has no effects."""
 
-    def _take(self, record: Record, event: CartEvent, at: int) -> None:
-        if event.type == "wishlist.updated":
-            return
-        shop_id, cart_id, offset = event.shop_id, event.cart_id, record.offset
-        table = self._context.table
-        key = _pack((shop_id, cart_id))
-        cart = table.get(key)
-        if cart is None:
-            if self._context.misplaced(record, cart_id):
-                return
-            cart = Cart(shop_id, cart_id=cart_id)
-        elif offset <= cart.offset:
-            return  # folded before the last crash
-        held, idle = cart.held, self._shops.idle_ms(shop_id)
-        outcomes = fold(cart, event, at=at, offset=offset, idle=idle, size=len(record.value or b""))
-        if outcomes is None:
-            self._context.count("duplicates")
-            return
-        for outcome in outcomes:
-            self._emit(outcome)
-        if cart.held and not held:
-            self._context.count("carts")
-        table.put(key, cart, wake_at(cart, idle))
+    def _begin(self, record: Record, event: CartEvent) -> Cart | None:
+        """A cart that is not known yet; None when the record belongs to another partition."""
+        if self._context.misplaced(record, event.cart_id):
+            return None
+        return Cart(event.shop_id, cart_id=event.cart_id)
 
     def _wake(self, cart: Timer) -> int:
         return wake_at(cart, self._shops.idle_ms(cart.shop_id))

@@ -131,7 +131,9 @@ def fold(cart: Cart, event: CartEvent, *, at: int, offset: int, idle: int, size:
         outcomes.append(fire(cart, idle))
     cart.seen = (seen if len(seen) < _SEEN_BYTES else seen[len(mark) :]) + mark
     cart.offset = offset
-    cart.outcomes = 0
+    # what is so already is not set again: that costs more than to look
+    if cart.outcomes:
+        cart.outcomes = 0
     if cart.created_at < 0:
         cart.created_at = at
     if (
@@ -145,34 +147,36 @@ def fold(cart: Cart, event: CartEvent, *, at: int, offset: int, idle: int, size:
         _note_person(cart, event)
     kind = event.type
     if kind in CART_ACTIVITY:
-        _act(cart, event, at, size, outcomes)
+        change = _CHANGES.get(kind)
+        if change is not None:
+            cart.weight += size
+            fits = at >= cart.replaced_at and (cart.weight <= MOST_BYTES or _fits(cart, event))
+            if fits and change(cart, event, at) and at > cart.changed_at:
+                cart.changed_at = at
+        elif kind == "checkout.step" and at >= cart.stage_at:
+            cart.stage, cart.stage_at = event.step, at
+        if at > cart.last_activity:
+            cart.last_activity = at
+        if (left := cart.abandonment) is not None:
+            _return(cart, left, at, outcomes)
     elif kind == "order.placed":
         _order(cart, event, at, outcomes)
     elif kind == "cart.merged":
         _merge(cart, at, outcomes)
     if cart.lines:
         left = cart.abandonment
-        cart.held = True
-        cart.phase = KEPT if left is not None and left.open else WAITING
+        phase = KEPT if left is not None and left.open else WAITING
+        if not cart.held:
+            cart.held = True
     else:
-        cart.phase = ENDED if cart.ended else KEPT
+        phase = ENDED if cart.ended else KEPT
+    if phase != cart.phase:
+        cart.phase = phase
     return outcomes
 
 
-def _act(cart: Cart, event: CartEvent, at: int, size: int, outcomes: list[CartOutcome]) -> None:
-    change = _CHANGES.get(event.type)
-    if change is not None:
-        cart.weight += size
-        fits = at >= cart.replaced_at and (cart.weight <= MOST_BYTES or _fits(cart, event))
-        if fits and change(cart, event, at) and at > cart.changed_at:
-            cart.changed_at = at
-    elif event.type == "checkout.step" and at >= cart.stage_at:
-        cart.stage, cart.stage_at = event.step, at
-    if at > cart.last_activity:
-        cart.last_activity = at
-    left = cart.abandonment
-    if left is None:
-        return
+def _return(cart: Cart, left: Abandonment, at: int, outcomes: list[CartOutcome]) -> None:
+    """Activity on a cart that was left: somebody is back, or never was away."""
     if at >= left.at:
         if left.open:
             left.open = False
@@ -238,7 +242,8 @@ def _add(cart: Cart, event: CartEvent, _at: int) -> bool:
             image=item.image or old.image,
             category=item.category or old.category,
         )
-    cart.currency = event.currency or cart.currency
+    if event.currency is not None and event.currency != cart.currency:
+        cart.currency = event.currency
     return True
 
 

@@ -25,6 +25,17 @@ COST: Final = 200  # bytes beside key and state: two objects, a place in a dict,
 _pack = msgspec.msgpack.Encoder().encode
 
 
+class _Used(Generic[S]):
+    """A state in use."""
+
+    __slots__ = ("changed", "place", "state")
+
+    def __init__(self, state: S | None, place: int) -> None:
+        self.state = state  # None: deleted, not yet written
+        self.place = place  # where its timer is: at its wake or before
+        self.changed = False  # since the last commit
+
+
 class Table(Generic[K, S]):
     """The states of one partition by key. A key of type bytes is taken as it is, others are packed."""
 
@@ -41,13 +52,12 @@ class Table(Generic[K, S]):
         self._unpack_key: Callable[[bytes], K] = msgspec.msgpack.Decoder(key).decode
         self._unpack: Callable[[bytes], S] = msgspec.msgpack.Decoder(state).decode
         self._packed: dict[bytes, bytes] = {}  # with a spill, in the order of their last change
-        self._young: dict[bytes, S | None] = {}  # unpacked, used since the last turn; None: deleted, not yet written
-        self._old: dict[bytes, S] = {}  # unpacked, used before that
-        self._dirty: set[bytes] = set()  # all of them are young
+        self._young: dict[bytes, _Used[S]] = {}  # used since the last turn
+        self._old: dict[bytes, _Used[S]] = {}  # used before that
+        self._changed: list[bytes] = []  # all of them are young
         self._wake: Callable[[Any], int] | None = None
         self._head: Callable[[bytes], Any] = self._unpack
         self._timers = Timers()
-        self._places: dict[bytes, int] = {}  # where the timer of an unpacked state is: at its wake or before
         self._spill = spill
         self._most_bytes = most_bytes
         self._in_use = in_use
@@ -55,42 +65,49 @@ class Table(Generic[K, S]):
         self.bytes = 0  # of keys and packed states in memory
 
     def __len__(self) -> int:
-        new = sum(raw not in self._packed and self._young[raw] is not None for raw in self._dirty)
-        gone = sum(raw in self._packed and self._young[raw] is None for raw in self._dirty)
+        new = sum(raw not in self._packed and self._young[raw].state is not None for raw in self._changed)
+        gone = sum(raw in self._packed and self._young[raw].state is None for raw in self._changed)
         return len(self._packed) + new - gone + (0 if self._spill is None else len(self._spill))
 
     # -- states ------------------------------------------------------------------------------------------------
     def get(self, key: K) -> S | None:
         """The state of `key`, or None. Whoever changes it puts it back."""
         raw: Any = key if self._plain else _pack(key)
-        state = self._young.get(raw)
-        return self._bring(raw) if state is None else state
+        used = self._young.get(raw) or self._bring(raw)
+        return None if used is None else used.state
 
     def put(self, key: K, state: S, wake: int | None = None) -> None:
         """Keep `state` and have it written at the next commit; `wake` saves asking when it wants to be looked at."""
         raw: Any = key if self._plain else _pack(key)
-        self._young[raw] = state
-        self._dirty.add(raw)
+        used = self._young.get(raw)
+        if used is None:
+            old = self._old.pop(raw, None)
+            used = self._young[raw] = _Used(state, NEVER) if old is None else old
+        used.state = state
+        if not used.changed:
+            used.changed = True
+            self._changed.append(raw)
         if self._wake is not None:
             at = self._wake(state) if wake is None else wake
-            place = self._places.get(raw)
-            if place is None or at < place:
-                self._move(raw, place, at)
+            if at < used.place:
+                self._move(raw, used, at)
 
     def delete(self, key: K) -> None:
         """Forget `key`, on the broker too at the next commit."""
         raw: Any = key if self._plain else _pack(key)
-        if self._bring(raw) is None:
+        used = self._bring(raw)
+        if used is None or used.state is None:
             return
-        self._young[raw] = None
-        self._dirty.add(raw)
-        place = self._places.pop(raw, None)
-        if place is not None:
-            self._timers.discard(raw, place)
+        used.state = None
+        if not used.changed:
+            used.changed = True
+            self._changed.append(raw)
+        self._timers.discard(raw, used.place)
+        used.place = NEVER
 
     def items(self) -> Iterator[tuple[K, S]]:
         """Every key with its state, in no order; what is changed meanwhile may come as it was or as it is."""
-        new = [raw for raw in self._dirty if raw not in self._packed]
+        new = [raw for raw in self._changed if raw not in self._packed]
         for raw in [*self._packed, *new]:
             if (state := self._look(raw)) is not None:
                 yield self._key(raw), state
@@ -167,39 +184,39 @@ class Table(Generic[K, S]):
     def index(self) -> None:
         """Set the timers of all that is in memory."""
         self.bytes = sum(map(len, self._packed)) + sum(map(len, self._packed.values()))
-        self._timers, self._places = Timers(), {}
+        self._timers = Timers()
         if self._wake is None:
             return
-        wake, head, unpacked = self._wake, self._head, self._old | self._young
+        wake, head, used = self._wake, self._head, self._old | self._young
         self._timers.fill(
-            (raw, wake(head(packed))) for raw, packed in self._packed.items() if not unpacked or raw not in unpacked
+            (raw, wake(head(packed))) for raw, packed in self._packed.items() if not used or raw not in used
         )
-        for raw, state in unpacked.items():
-            if state is not None:
-                self._places[raw] = at = wake(state)
-                self._timers.add(raw, at)
+        for raw, one in used.items():
+            one.place = NEVER
+            if one.state is not None:
+                self._move(raw, one, wake(one.state))
         self._settle_timers()
 
     def take_dirty(self) -> list[tuple[bytes, bytes | None]]:
         """What changed since the last call, packed: (key, state), None for a deleted one."""
-        dirty, self._dirty = self._dirty, set()
+        changed, self._changed = self._changed, []
         changes: list[tuple[bytes, bytes | None]] = []
-        for raw in dirty:
-            state = self._young[raw]
-            packed = None if state is None else _pack(state)
+        young, wake = self._young, self._wake
+        for raw in changed:
+            used = young[raw]
+            state = used.state
+            if state is None:
+                packed = None
+                del young[raw]
+            else:
+                used.changed = False
+                packed = _pack(state)
+                if wake is not None and (at := wake(state)) != used.place:
+                    self._move(raw, used, at)
             self.load(raw, packed)
             changes.append((raw, packed))
-            if state is None:
-                del self._young[raw]
-            elif self._wake is not None:
-                at, place = self._wake(state), self._places.get(raw)
-                if at != place:
-                    self._move(raw, place, at)
-        if len(self._young) > self._in_use:
-            for raw in self._old:
-                if raw not in self._young:
-                    self._places.pop(raw, None)
-            self._old, self._young = self._young, {}  # type: ignore[assignment]  # all that was deleted is gone
+        if len(young) > self._in_use:
+            self._old, self._young = young, {}
         return changes
 
     def cool(self) -> None:
@@ -233,29 +250,25 @@ class Table(Generic[K, S]):
 
     def _look(self, raw: bytes) -> S | None:
         """The state of `raw`, which stays as it is."""
-        if raw in self._young:
-            return self._young[raw]
-        if raw in self._old:
-            return self._old[raw]
+        used = self._young.get(raw) or self._old.get(raw)
+        if used is not None:
+            return used.state
         packed = self._packed.get(raw)
         return None if packed is None else self._unpack(packed)
 
-    def _bring(self, raw: bytes) -> S | None:
+    def _bring(self, raw: bytes) -> _Used[S] | None:
         """The state of `raw`, unpacked and young from now on."""
-        if raw in self._young:
-            return self._young[raw]
-        state = self._old.pop(raw, None)
-        if state is None:
+        used = self._young.get(raw) or self._old.pop(raw, None)
+        if used is None:
             packed = self._packed.get(raw)
             if packed is None and self._spill is not None and (packed := self._spill.take(raw)) is not None:
                 self._admit(raw, packed)
             if packed is None:
                 return None
             state = self._unpack(packed)
-            if self._wake is not None:
-                self._places[raw] = self._wake(state)
-        self._young[raw] = state
-        return state
+            used = _Used(state, NEVER if self._wake is None else self._wake(state))
+        self._young[raw] = used
+        return used
 
     def _admit(self, raw: bytes, packed: bytes) -> None:
         """Back from disk."""
@@ -265,25 +278,25 @@ class Table(Generic[K, S]):
 
     def _place(self, raw: bytes) -> int:
         """Where the timer of `raw` is."""
-        place = self._places.get(raw)
-        if place is None:
-            place = NEVER if self._wake is None else self._wake(self._head(self._packed[raw]))
-        return place
+        used = self._young.get(raw) or self._old.get(raw)
+        if used is not None:
+            return used.place
+        return NEVER if self._wake is None else self._wake(self._head(self._packed[raw]))
 
-    def _move(self, raw: bytes, place: int | None, at: int) -> None:
-        if place is not None:
-            self._timers.discard(raw, place)
+    def _move(self, raw: bytes, used: _Used[S], at: int) -> None:
+        if used.place != NEVER:
+            self._timers.discard(raw, used.place)
         self._timers.add(raw, at)
-        self._places[raw] = at
+        used.place = at
 
     def _is_due(self, raw: bytes, at: int) -> bool:
         """Whether the timer of `raw` at `at` still holds; one that has been put off is moved."""
-        state = self._bring(raw)
-        if state is None or self._places.get(raw) != at or self._wake is None:
+        used = self._bring(raw)
+        if used is None or used.state is None or used.place != at or self._wake is None:
             return False
-        del self._places[raw]  # `put` sets it again
-        if (wake := self._wake(state)) > at:
-            self._move(raw, None, wake)
+        used.place = NEVER  # `put` sets it again
+        if (wake := self._wake(used.state)) > at:
+            self._move(raw, used, wake)
             return False
         return True
 

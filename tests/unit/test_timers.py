@@ -156,7 +156,7 @@ def test_packed_states_wait_without_objects_of_their_own() -> None:
     for n in range(1_000):
         table.put(b"%d" % n, State(n))
         table.take_dirty()
-    assert len(table._young) + len(table._old) + len(table._places) < 10
+    assert len(table._young) + len(table._old) < 10
     assert len(list(table.due(500))) == 501
 
 
