@@ -42,12 +42,13 @@ class CartStage:
         context, table, idle_ms = self._context, self._context.table, self._shops.idle_ms
         saw, get, put, count = context.saw, table.get, table.put, context.count
         timestamp = latest = progress = -1
+        due = table.next_due
         for record in records:
             if record.timestamp != timestamp:  # one of a whole batch, where the broker's clock says it
                 timestamp = record.timestamp
                 progress = context.arrived(timestamp)
-                if progress >= table.next_due:
-                    self.on_progress(progress)
+                if progress >= due:
+                    due = self._reach(progress)
             value = record.value
             try:
                 event, at = decode_cart(value)
@@ -70,16 +71,22 @@ class CartStage:
                         self._emit(outcome)
                     if cart.held and not held:
                         count("carts")
-                    put(key, cart, wake_at(cart, idle))
+                    wake = wake_at(cart, idle)
+                    put(key, cart, wake)
+                    due = wake if wake < due else due
             if at > latest:
                 latest = at
                 progress = saw(at)
-            if progress >= table.next_due:  # a late event's deadline may have passed already
-                self.on_progress(progress)
+            if progress >= due:  # a late event's deadline may have passed already
+                due = self._reach(progress)
         count("events", len(records))
 
     def on_progress(self, progress: int) -> None:
         """Fire what is due, and forget what is old."""
+        self._reach(progress)
+
+    def _reach(self, progress: int) -> int:
+        """Do what is due at `progress`; nothing more is due before the time it returns."""
         table = self._context.table
         if self._rules_version != self._shops.version:
             self._rules_version = self._shops.version
@@ -94,6 +101,7 @@ class CartStage:
             else:
                 table.delete(key)
                 self._context.count("forgotten")
+        return table.next_due
 
     async def perform(self, effect: Any) -> Any:
         """This stage has no effects."""

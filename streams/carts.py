@@ -145,23 +145,11 @@ def fold(cart: Cart, event: CartEvent, *, at: int, offset: int, idle: int, size:
         or event.consent is not None
     ):
         _note_person(cart, event)
-    kind = event.type
-    if kind in CART_ACTIVITY:
-        change = _CHANGES.get(kind)
-        if change is not None:
-            cart.weight += size
-            fits = at >= cart.replaced_at and (cart.weight <= MOST_BYTES or _fits(cart, event))
-            if fits and change(cart, event, at) and at > cart.changed_at:
-                cart.changed_at = at
-        elif kind == "checkout.step" and at >= cart.stage_at:
-            cart.stage, cart.stage_at = event.step, at
-        if at > cart.last_activity:
-            cart.last_activity = at
-        if (left := cart.abandonment) is not None:
-            _return(cart, left, at, outcomes)
-    elif kind == "order.placed":
+    if event.type in CART_ACTIVITY:
+        _act(cart, event, at, size, outcomes)
+    elif event.type == "order.placed":
         _order(cart, event, at, outcomes)
-    elif kind == "cart.merged":
+    elif event.type == "cart.merged":
         _merge(cart, at, outcomes)
     if cart.lines:
         left = cart.abandonment
@@ -175,8 +163,21 @@ def fold(cart: Cart, event: CartEvent, *, at: int, offset: int, idle: int, size:
     return outcomes
 
 
-def _return(cart: Cart, left: Abandonment, at: int, outcomes: list[CartOutcome]) -> None:
-    """Activity on a cart that was left: somebody is back, or never was away."""
+def _act(cart: Cart, event: CartEvent, at: int, size: int, outcomes: list[CartOutcome]) -> None:
+    kind = event.type
+    change = _CHANGES.get(kind)
+    if change is not None:
+        cart.weight += size
+        fits = at >= cart.replaced_at and (cart.weight <= MOST_BYTES or _fits(cart, event))
+        if fits and change(cart, event, at) and at > cart.changed_at:
+            cart.changed_at = at
+    elif kind == "checkout.step" and at >= cart.stage_at:
+        cart.stage, cart.stage_at = event.step, at
+    if at > cart.last_activity:
+        cart.last_activity = at
+    left = cart.abandonment
+    if left is None:
+        return
     if at >= left.at:
         if left.open:
             left.open = False
