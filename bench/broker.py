@@ -17,6 +17,9 @@ from local.kafka import STOP_BOUND_S, answers, prepare
 # Workers that start together get their partitions together, as with Kafka's own default of 3 s: otherwise the first
 # one takes all and a run begins with a rebalance.
 _OVERRIDES = ("group.initial.rebalance.delay.ms=1500",)
+# The embedded broker is made to start soon and to stay small. Here it runs as Kafka's own scripts start it.
+_SMALL = ("-Xms", "-Xmx", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel")
+_SERVER = ("-server", "-Xms1g", "-Xmx1g", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20")
 
 
 @contextmanager
@@ -28,10 +31,11 @@ def broker(bootstrap: str = "", parent: Path | None = None) -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="bench-kafka-", dir=parent, ignore_cleanup_errors=True) as folder:
         port = free_port()
         launch = prepare(Path(folder), port)
+        java, *options = (word for word in launch.argv if not word.startswith(_SMALL))
         overrides = [word for pair in _OVERRIDES for word in ("--override", pair)]
         with (Path(folder) / "console.log").open("wb") as console:
             process = subprocess.Popen(
-                [*launch.argv, *overrides],
+                [java, *_SERVER, *options, *overrides],
                 stdout=console,
                 stderr=console,
                 pass_fds=[launch.lock],

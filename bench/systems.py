@@ -57,7 +57,7 @@ _ALL = (
     System(
         name="ours",
         says="Faust with partition batches; changelog and offsets committed every 0.5 s",
-        workers=(1, 2, 3),
+        workers=(1, 2, 4),
         commands=_ours,
         output=topics.CART_OUTCOMES.name,
         group="bench",
