@@ -316,6 +316,7 @@ class App(faust.App):  # type: ignore[misc]
 
         Nobody else can have had a partition between two generations that follow one another.
         """
+        gc.set_threshold(*GC_THRESHOLDS)
         await asyncio.gather(*self._opening, return_exceptions=True)  # a rebalance came before they were done
         self._opening = []
         generation = self.consumer._thread.generation
@@ -338,7 +339,6 @@ class App(faust.App):  # type: ignore[misc]
         self._fresh = [self._make(stage, number) for (_, number), stage in missing.items()]
         await asyncio.gather(*(self._admit(partition, assigned) for partition in self._fresh))
         gc.freeze()  # what is held for long need not be looked at again
-        gc.set_threshold(*GC_THRESHOLDS)
 
     def ready(self, assigned: set[TP]) -> set[TP]:
         """Those of `assigned` whose stages have their state."""

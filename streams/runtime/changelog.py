@@ -102,8 +102,9 @@ class Changelog:
                 "isolation.level": "read_committed",
                 "enable.partition.eof": True,  # markers of transactions end the log, and no record says so
                 "fetch.wait.max.ms": 10,
-                "fetch.message.max.bytes": 4 * 1024 * 1024,
-                "queued.max.messages.kbytes": 32 * 1024,
+                "fetch.message.max.bytes": 512 * 1024,  # the next one comes while this one is taken in
+                "queued.max.messages.kbytes": 16 * 1024,
+                "fetch.queue.backoff.ms": 5,  # a full queue is soon empty
                 "check.crcs": True,
                 "log_level": 2,
             }

@@ -277,11 +277,12 @@ class Table(Generic[K, S]):
         self._timers.add(raw, self._place(raw))
 
     def _place(self, raw: bytes) -> int:
-        """Where the timer of `raw` is."""
+        """Where the timer of `raw` is; NEVER when there is none in memory."""
         used = self._young.get(raw) or self._old.get(raw)
         if used is not None:
             return used.place
-        return NEVER if self._wake is None else self._wake(self._head(self._packed[raw]))
+        packed = self._packed.get(raw)
+        return NEVER if packed is None or self._wake is None else self._wake(self._head(packed))
 
     def _move(self, raw: bytes, used: _Used[S], at: int) -> None:
         if used.place != NEVER:

@@ -19,6 +19,7 @@ class Timers:
 
     def __init__(self) -> None:
         self._buckets: dict[int, set[bytes]] = {}
+        self._filled: dict[int, list[bytes]] = {}  # buckets as they were at first: a fifth of the size of a set
         self._order: list[int] = []  # a heap of the buckets' numbers
         self._near: list[tuple[int, bytes]] = []  # a heap of what the buckets before `_horizon` had
         self._horizon = -(2**63)
@@ -36,22 +37,23 @@ class Timers:
         bucket = self._buckets.get(number)
         if bucket is None:
             self._buckets[number] = {key}
-            heappush(self._order, number)
-            self.next = min(self.next, number << _SHIFT)
+            if number not in self._filled:
+                heappush(self._order, number)
+                self.next = min(self.next, number << _SHIFT)
         else:
             bucket.add(key)
 
     def fill(self, entries: Iterable[tuple[bytes, int]]) -> None:
         """Add many keys, each at its time, before anything was taken out."""
-        buckets: defaultdict[int, set[bytes]] = defaultdict(set)
+        filled: defaultdict[int, list[bytes]] = defaultdict(list)
         for key, at in entries:
-            buckets[at >> _SHIFT].add(key)
-        buckets.pop(NEVER >> _SHIFT, None)
-        self._buckets, self._order = dict(buckets), sorted(buckets)
+            filled[at >> _SHIFT].append(key)
+        filled.pop(NEVER >> _SHIFT, None)
+        self._filled, self._order = dict(filled), sorted(filled)
         self.settle()
 
     def discard(self, key: bytes, at: int) -> None:
-        """Take `key` back from `at`; what is in the heap already stays there."""
+        """Take `key` back from `at`; where it was filled in, or is in the heap already, it stays until that time."""
         bucket = self._buckets.get(at >> _SHIFT)
         if bucket is not None:
             bucket.discard(key)
@@ -62,11 +64,11 @@ class Timers:
             return None
         number = heappop(self._order)
         self._horizon = number + 1
-        return self._buckets.pop(number)
+        return self._buckets.pop(number, set()).union(self._filled.pop(number, ()))
 
     def lay_out(self, entries: list[tuple[int, bytes]]) -> None:
-        """Keys of a bucket that was reached, with their exact times."""
-        self._near.extend(entries)
+        """Keys of a bucket that was reached, with their exact times; what has moved on to a later one is left out."""
+        self._near.extend(entry for entry in entries if entry[0] >> _SHIFT < self._horizon)
         heapify(self._near)
 
     def take(self, now: int) -> Iterator[tuple[int, bytes]]:
