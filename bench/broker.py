@@ -16,15 +16,18 @@ from local.kafka import STOP_BOUND_S, answers, prepare
 
 # Workers that start together get their partitions together, as with Kafka's own default of 3 s: otherwise the first
 # one takes all and a run begins with a rebalance.
-_OVERRIDES = ("group.initial.rebalance.delay.ms=1500",)
+TOGETHER_MS = 1500
 # The embedded broker is made to start soon and to stay small. Here it runs as Kafka's own scripts start it.
 _SMALL = ("-Xms", "-Xmx", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel")
 _SERVER = ("-server", "-Xms1g", "-Xmx1g", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20")
 
 
 @contextmanager
-def broker(bootstrap: str = "", parent: Path | None = None) -> Iterator[str]:
-    """Where Kafka is, for as long as the block lasts; an embedded one is stopped and its data removed afterwards."""
+def broker(bootstrap: str = "", parent: Path | None = None, together_ms: int = TOGETHER_MS) -> Iterator[str]:
+    """Where Kafka is, for as long as the block lasts; an embedded one is stopped and its data removed afterwards.
+
+    It waits `together_ms` for more members when the first one of a group joins.
+    """
     if bootstrap:
         yield bootstrap
         return
@@ -32,7 +35,7 @@ def broker(bootstrap: str = "", parent: Path | None = None) -> Iterator[str]:
         port = free_port()
         launch = prepare(Path(folder), port)
         java, *options = (word for word in launch.argv if not word.startswith(_SMALL))
-        overrides = [word for pair in _OVERRIDES for word in ("--override", pair)]
+        overrides = ["--override", f"group.initial.rebalance.delay.ms={together_ms}"]
         with (Path(folder) / "console.log").open("wb") as console:
             process = subprocess.Popen(
                 [java, *_SERVER, *options, *overrides],

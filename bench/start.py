@@ -1,4 +1,4 @@
-"""Start: from the command to the first event taken, and to the state restored."""
+"""Start: from the command to the first event committed, in a group that waits for nobody else."""
 
 import argparse
 import json
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     """Start a worker again and again, with one event waiting each time."""
     taken = []
-    with broker(arguments.bootstrap) as bootstrap, tempfile.TemporaryDirectory() as folder:
+    with broker(arguments.bootstrap, together_ms=0) as bootstrap, tempfile.TemporaryDirectory() as folder:
         prefix = f"start{uuid.uuid4().hex[:6]}."
         fill(bootstrap, prefix, 0, iter(()))
         topic = prefix + topics.CART_EVENTS.name
