@@ -131,15 +131,16 @@ def main(arguments: argparse.Namespace) -> int:
     """Fill, restore, flow, and say both."""
     with broker(arguments.bootstrap) as bootstrap, tempfile.TemporaryDirectory() as folder:
         prefix = f"flow{uuid.uuid4().hex[:6]}."
-        begin = time.time_ns() // 1_000_000 - IDLE_MS + 20_000 + arguments.carts // 50
+        first_due = time.time_ns() // 1_000_000 + 20_000 + arguments.carts // 100  # when they are back, or later
         step = IDLE_MS / max(arguments.carts, 1)
-        fill(bootstrap, prefix, arguments.carts, (begin + int(n * step) for n in itertools.count()))
+        fill(bootstrap, prefix, arguments.carts, (first_due - IDLE_MS + int(n * step) for n in itertools.count()))
         with workers(arguments.workers, bootstrap, prefix, Path(folder)) as found:
             settled(found)
             feed_topic, out = prefix + topics.CART_EVENTS.name, prefix + topics.CART_OUTCOMES.name
             observer = Observer(bootstrap, out)
             feed(bootstrap, feed_topic, arguments.rate, 5, observer)  # warm
             observer.ordered.clear()
+            time.sleep(max(0.0, first_due / 1000 - time.time()))
             since, used = time.time_ns() // 1_000_000, _cpu(found)
             behind = feed(bootstrap, feed_topic, arguments.rate, arguments.seconds, observer)
             busy = (_cpu(found) - used) / arguments.seconds

@@ -216,6 +216,8 @@ class App(faust.App):  # type: ignore[misc]
         """Outputs, changelog, offsets, effects: in this order. False when the partitions are no longer ours."""
         async with self._committing:
             began = time.monotonic()
+            if self._surroundings is not None:  # most of the outputs, so that batches need not wait for them below
+                await self._surroundings.producer.hasten()
             async with self._lock:  # later batches may be taken while this one's state is written
                 await self._flush_outputs()
                 taken = self._take_changes()

@@ -114,11 +114,10 @@ class Changelog:
             count, until = 0, time.monotonic() + PATIENCE_S
             while wanted():
                 messages = consumer.consume(_SOME, timeout=0.5)
-                errors = [error for m in messages if (error := m.error()) is not None]
-                if errors:
-                    messages = [m for m in messages if m.error() is None]
-                table.load_all([(m.key(), m.value()) for m in messages])
-                count += len(messages)
+                changes = [(m.key(), m.value()) for m in messages if m.error() is None]
+                table.load_all(changes)
+                count += len(changes)
+                errors = [m.error() for m in messages if m.error()] if len(changes) < len(messages) else []
                 for error in errors:
                     if error.code() != KafkaError._PARTITION_EOF:
                         raise KafkaException(error)

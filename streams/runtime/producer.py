@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import confluent_kafka
 
+_SOON_S: Final = 0.1
 Headers = Sequence[tuple[str, bytes]]
 
 
@@ -51,6 +52,10 @@ class Producer:
                 raise SendFailed(f"{topic}: {exc}") from exc
             else:
                 return
+
+    async def hasten(self) -> None:
+        """Send what is queued without waiting for more of it to come; returns when it is sent, or soon."""
+        await asyncio.to_thread(self._producer.flush, _SOON_S)
 
     async def flush(self) -> None:
         """Return when every record sent so far is on the broker; raises SendFailed."""

@@ -8,11 +8,12 @@ A state must say which input made it (the offset it was folded up to), because a
 last commit is read again, while the changelog may already hold newer states.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, MutableMapping
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
+from streams.runtime.shards import Shards
 from streams.runtime.spill import Spill
 from streams.runtime.timers import NEVER, Timers
 
@@ -51,7 +52,8 @@ class Table(Generic[K, S]):
         self._plain = key is bytes
         self._unpack_key: Callable[[bytes], K] = msgspec.msgpack.Decoder(key).decode
         self._unpack: Callable[[bytes], S] = msgspec.msgpack.Decoder(state).decode
-        self._packed: dict[bytes, bytes] = {}  # with a spill, in the order of their last change
+        # with a spill, in the order of their last change: then it is not so large that its growth is felt
+        self._packed: MutableMapping[bytes, bytes] = Shards() if spill is None else {}
         self._young: dict[bytes, _Used[S]] = {}  # used since the last turn
         self._old: dict[bytes, _Used[S]] = {}  # used before that
         self._changed: list[bytes] = []  # all of them are young
@@ -158,12 +160,12 @@ class Table(Generic[K, S]):
     # -- what the runtime uses -----------------------------------------------------------------------------------
     def load_all(self, changes: Iterable[tuple[bytes, bytes | None]]) -> None:
         """Take in states as the changelog has them; None deletes. `index` comes when all have been loaded."""
-        if self._spill is not None:
+        if not isinstance(self._packed, Shards):
             for raw, packed in changes:
                 self.load(raw, packed)
             self.cool()
             return
-        held = self._packed
+        held = self._packed.first
         for raw, packed in changes:
             if packed is None:
                 held.pop(raw, None)
@@ -172,13 +174,15 @@ class Table(Generic[K, S]):
 
     def load(self, raw: bytes, packed: bytes | None) -> None:
         """Take in one state as the changelog has it; None deletes."""
-        before = self._packed.pop(raw, None)  # a change moves it behind all others
+        held = self._packed
+        # with a spill a change moves it behind all others
+        before = held.pop(raw, None) if packed is None or self._spill is not None else held.get(raw)
         if before is not None:
             self.bytes -= len(raw) + len(before)
         elif self._spill is not None:
             self._spill.take(raw)
         if packed is not None:
-            self._packed[raw] = packed
+            held[raw] = packed
             self.bytes += len(raw) + len(packed)
 
     def index(self) -> None:
