@@ -1,8 +1,5 @@
 """The one broker of a run: the project's own embedded Kafka in a folder of its own, or one that is there."""
 
-import os
-import socket
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -11,8 +8,7 @@ from pathlib import Path
 
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from cartwake.errors import KafkaUnavailable
-from local.kafka import STOP_BOUND_S, answers, prepare
+from local.kafka import LocalKafka, free_port
 
 # Workers that start together get their partitions together, as with Kafka's own default of 3 s: otherwise the first
 # one takes all and a run begins with a rebalance.
@@ -31,46 +27,16 @@ def broker(bootstrap: str = "", parent: Path | None = None, together_ms: int = T
     if bootstrap:
         yield bootstrap
         return
-    with tempfile.TemporaryDirectory(prefix="bench-kafka-", dir=parent, ignore_cleanup_errors=True) as folder:
-        port = free_port()
-        launch = prepare(Path(folder), port)
-        java, *options = (word for word in launch.argv if not word.startswith(_SMALL))
-        overrides = ["--override", f"group.initial.rebalance.delay.ms={together_ms}"]
-        with (Path(folder) / "console.log").open("wb") as console:
-            process = subprocess.Popen(
-                [java, *_SERVER, *options, *overrides],
-                stdout=console,
-                stderr=console,
-                pass_fds=[launch.lock],
-                start_new_session=True,
-            )
-        os.close(launch.lock)
-        try:
-            _wait(process, f"127.0.0.1:{port}", Path(folder))
-            yield f"127.0.0.1:{port}"
-        finally:
-            process.terminate()
-            try:
-                process.wait(STOP_BOUND_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
 
+    def adapt(command: list[str]) -> list[str]:
+        java, *options = (word for word in command if not word.startswith(_SMALL))
+        return [java, *_SERVER, *options, "--override", f"group.initial.rebalance.delay.ms={together_ms}"]
 
-def _wait(process: subprocess.Popen[bytes], bootstrap: str, folder: Path) -> None:
-    until = time.monotonic() + 60
-    while not answers(bootstrap):
-        if process.poll() is not None or time.monotonic() > until:
-            words = (folder / "console.log").read_text(errors="replace").splitlines()[-1:]
-            raise KafkaUnavailable(f"the embedded Kafka did not start: {words[0] if words else 'it gave no reason'}")
-        time.sleep(0.05)
-
-
-def free_port() -> int:
-    """A port nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-kafka-", dir=parent, ignore_cleanup_errors=True) as folder,
+        LocalKafka(Path(folder), free_port(), adapt) as kafka,
+    ):
+        yield kafka.bootstrap
 
 
 def make_topic(bootstrap: str, name: str, partitions: int) -> None:

@@ -4,9 +4,9 @@ import sys
 from collections.abc import Callable
 
 from bench import java, python
-from bench.broker import free_port
 from bench.job import Command, Job, System
 from cartwake import topics
+from local.kafka import free_port
 
 
 def _ours(job: Job, workers: int) -> list[Command]:

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from base64 import urlsafe_b64encode
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -127,11 +128,17 @@ def answers(bootstrap: str, timeout_s: float = 1.0) -> bool:
 
 
 class LocalKafka:
-    """A broker that lives as long as the `with` block; its data stays in `data_dir/kafka`."""
+    """A broker that lives as long as the `with` block; its data stays in `data_dir/kafka`.
 
-    def __init__(self, data_dir: Path, port: int) -> None:
+    `adapt` may change the command that starts it.
+    """
+
+    def __init__(
+        self, data_dir: Path, port: int, adapt: Callable[[list[str]], list[str]] = lambda command: command
+    ) -> None:
         self.data_dir = data_dir
         self.port = port
+        self._adapt = adapt
         self.bootstrap = f"127.0.0.1:{port}"
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -141,7 +148,7 @@ class LocalKafka:
         console = self.data_dir / "kafka" / "logs" / "console.log"
         with console.open("wb") as output:
             self.process = subprocess.Popen(  # noqa: S603 - our own command line
-                launch.argv,
+                self._adapt(launch.argv),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -227,11 +234,11 @@ def _format(java: list[str], home: Path, data: Path, port: int) -> None:
 
 
 def _write_configuration(path: Path, data: Path, port: int) -> None:
-    text = _SERVER.format(port=port, controller_port=_free_port(), data=data)
+    text = _SERVER.format(port=port, controller_port=free_port(), data=data)
     path.write_text(text, encoding="utf-8")
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """A port nobody listens on: the controller is spoken to only by its own process, so any will do."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
