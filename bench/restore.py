@@ -49,10 +49,12 @@ def main(arguments: argparse.Namespace) -> int:
                     peaks.append(sum(one.hear(60)["peak"] for one in found))
             rates.sort()
             weight = sorted(weights)[len(weights) // 2]
+            where = f"{weight:.0f} bytes a cart in memory"
+            if not arguments.memory_mb:
+                where += f": its contents and {weight - inside:.0f}"
             print(
                 f"{number} workers: {rates[0]:,.0f} / {rates[len(rates) // 2]:,.0f} / {rates[-1]:,.0f} carts/s "
-                f"(min/median/max), {weight:.0f} bytes a cart: its contents and {weight - inside:.0f}; "
-                f"peak {max(peaks) / 2**20:,.0f} MiB"
+                f"(min/median/max), {where}; peak {max(peaks) / 2**20:,.0f} MiB"
             )
             figures[f"workers_{number}"] = {
                 "carts_per_second": rates, "bytes_per_cart": weight, "beside_contents": weight - inside,
