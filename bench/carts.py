@@ -183,6 +183,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--events", type=int, default=1_000_000, help="size of the made day (default 1,000,000)")
     parser.add_argument("--runs", type=int, default=3, help="rounds over all systems (default 3)")
     parser.add_argument("--systems", default="all", help=f"names with commas, of: {', '.join(SYSTEMS)}")
+    parser.add_argument("--workers", type=int, default=0, help="so many workers or threads each (default: try several)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--bootstrap", default="", help="a Kafka that is there, host:port (default: an embedded one)")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
@@ -195,10 +196,11 @@ def main(arguments: argparse.Namespace) -> int:
     if unknown := [name for name in names if name not in SYSTEMS]:
         sys.stderr.write(f"no such system: {', '.join(unknown)}. There are: {', '.join(SYSTEMS)}\n")
         return 2
+    systems = [SYSTEMS[name] for name in names]
+    if arguments.workers:
+        systems = [replace(system, workers=(arguments.workers,)) for system in systems]
     with broker(arguments.bootstrap) as bootstrap:
-        found = measure(
-            bootstrap, [SYSTEMS[n] for n in names], events=arguments.events, runs=arguments.runs, seed=arguments.seed
-        )
+        found = measure(bootstrap, systems, events=arguments.events, runs=arguments.runs, seed=arguments.seed)
     print(table(found, arguments.events))
     shown = {f.system.name: f.summary(f.best) for f in found if f.out is None}
     if arguments.plot:

@@ -27,19 +27,30 @@ def app_of(arguments: argparse.Namespace) -> Any:
     return pipeline.app(settings, "bench", [pipeline.left(Shops())], lambda _text: None)
 
 
+def read_all(app: Any) -> bool:
+    """Whether nothing is left to be read on the partitions that this worker has."""
+    left = [(app.end_of(t, p.partition), at) for p in app.partitions.values() for t, at in p.positions.items()]
+    return bool(left) and all(end is not None and at >= end > 0 for end, at in left)
+
+
 async def serve(app: Any, mark: int) -> None:
-    """Run until SIGTERM, saying `first` with the first events, or `mark` after so many of them."""
+    """Run until SIGTERM, saying `first` with the first events, or `mark` after so many of them.
+
+    It commits when it has read all, as Kafka Streams' program does by closing.
+    """
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     await app.start()
-    said = False
+    said = committed = False
     while not (stop.is_set() or app.failure is not None or app.should_stop):
         if not said and app.counters["carts", "events"] > mark:
             said = True
             print("mark" if mark else "first", flush=True)
+        if said and not committed and read_all(app):
+            committed = await app._commit()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), 0.2 if said else 0.005)
+            await asyncio.wait_for(stop.wait(), 0.05 if said else 0.005)
     await asyncio.wait_for(app.stop(), 15)
 
 
