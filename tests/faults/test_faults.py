@@ -1,5 +1,6 @@
 """The quick form of every fault, some of them beside each other: they mostly wait for time-outs."""
 
+import gc
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -31,6 +32,7 @@ def results(
             name: pool.submit(run, name, Ground(kafka_bootstrap, tmp_path_factory.mktemp("fault"), SEED, quick=True))
             for name in names
         }
+    gc.collect()  # those sockets now, while they are no error: at the end of the session they would be one
 
 
 @pytest.mark.parametrize("name", [name for name in QUICK if name not in CONTROLS])
