@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import confluent_kafka
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
-from kafka.errors import CoordinatorNotAvailableError
+from kafka.errors import CoordinatorLoadInProgressError, CoordinatorNotAvailableError
 from kafka.structs import OffsetAndMetadata
 
 from cartwake import topics
@@ -226,5 +226,5 @@ class Pipe:
 def _offsets(admin: Any, group: str) -> Any:
     try:
         return admin.list_group_offsets(group)
-    except CoordinatorNotAvailableError:  # the first group of a broker waits for its topic
+    except (CoordinatorNotAvailableError, CoordinatorLoadInProgressError):  # a broker's first group waits for its topic
         return None
