@@ -89,7 +89,7 @@ def _stage(batches: list[bytes], *, commit: bool) -> None:
     clock, shops = BrokerClock(), Shops()
     clock.heard(feed.BEGIN_MS + 2 * feed.DAY_MS)
     shared = Surroundings(
-        prefix="", producer=Silent(), dead_letters="", partitioner=lambda _key, _count: 0,  # type: ignore[arg-type]
+        prefix="", producer=Silent(), dead_letters="", partitioner=lambda _key, _count: 0,  # type: ignore[arg-type]  # has what is called
         forwarded_header="", watermark_header="", event_time=True, clock=clock,
         partitions_of={topics.CART_EVENTS.name: 1, topics.CART_OUTCOMES.name: 0},
     )  # fmt: skip
