@@ -16,6 +16,7 @@ from sinks.clickhouse import ClickHouse
 from tests.commands.conftest import Run
 from tests.commands.test_topics_command import make
 from tests.conftest import free_port
+from tests.patience import until
 
 pytestmark = pytest.mark.stack
 
@@ -98,14 +99,12 @@ def test_a_role_is_at_work_while_it_is_a_member_of_its_group(run: Run, store: Cl
     process = subprocess.Popen(
         [sys.executable, "-m", "cartwake", "run", "sink"],
         env={"PATH": "/usr/bin:/bin"} | settings.environment(),
-        stderr=subprocess.DEVNULL,
     )
     try:
-        for _ in range(60):
-            said = run("doctor", "--role", "sink")
-            if said.exit_code == 0:
-                break
-        assert "✓ role sink is at work (1 member)" in said.stdout
+        until(
+            lambda: process.poll() is not None or run("doctor", "--role", "sink").exit_code == 0, "the sink is a member"
+        )
+        assert "✓ role sink is at work (1 member)" in run("doctor", "--role", "sink").stdout
     finally:
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0

@@ -1,7 +1,6 @@
 """A pipeline of its own for a test: every role as a process, on the run's Kafka and ClickHouse, with a real mailbox."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from email.message import EmailMessage
 from pathlib import Path
@@ -23,15 +22,6 @@ from local.supervisor import Supervisor
 from sinks.clickhouse import ClickHouse
 
 ROLES = ("sink", "streams", "reminders", "collector", "console")
-
-
-def eventually(what: Callable[[], Any], *, within: float = 60, why: str = "") -> Any:
-    """What `what` returns once it is true; fails after `within` seconds."""
-    until = time.monotonic() + within
-    while not (found := what()):
-        assert time.monotonic() < until, f"not within {within:g} s: {why or what}"
-        time.sleep(0.1)
-    return found
 
 
 @dataclass

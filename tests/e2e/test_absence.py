@@ -24,7 +24,7 @@ from cartwake.shops import set_for
 from local.kafka import LocalKafka
 from local.supervisor import Supervisor
 from tests.conftest import free_port
-from tests.e2e.conftest import eventually
+from tests.patience import until
 
 pytestmark = pytest.mark.stack
 
@@ -58,15 +58,15 @@ def test_streams_wait_for_kafka_and_outlive_its_death(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path, kafka_port=free_port())
     kafka = LocalKafka(tmp_path, settings.kafka_port)
     with Supervisor([role_part("streams", settings)], tmp_path, lambda _text: None) as supervisor:
-        eventually(lambda: "waiting for Kafka" in supervisor.log("streams").read_text(), why="it says that it waits")
+        until(lambda: "waiting for Kafka" in supervisor.log("streams").read_text(), "it says that it waits")
         process = supervisor.pids()["streams"]
         kafka.start()
         try:
-            eventually(lambda: "partitions assigned" in supervisor.log("streams").read_text(), why="it begins")
+            until(lambda: "partitions assigned" in supervisor.log("streams").read_text(), "it begins")
             with Publisher(settings) as publisher:
                 set_for(publisher, "main", "carts", {"idle": "1s", "trial": True})
                 first = _leave_a_cart(publisher)
-                eventually(lambda: first in _abandoned(settings), why="the first cart")
+                until(lambda: first in _abandoned(settings), "the first cart")
 
                 assert kafka.process is not None
                 kafka.process.kill()
@@ -74,7 +74,7 @@ def test_streams_wait_for_kafka_and_outlive_its_death(tmp_path: Path) -> None:
                 time.sleep(2)
                 kafka.start()
                 second = _leave_a_cart(publisher)
-                eventually(lambda: second in _abandoned(settings), within=90, why="the cart after Kafka's death")
+                until(lambda: second in _abandoned(settings), "the cart after Kafka's death", within=90)
             assert _abandoned(settings) == {first, second}
             os.kill(process, 0)  # still the same process
         finally:
@@ -93,8 +93,8 @@ def test_up_starts_everything_and_ends_it_on_ctrl_c(tmp_path: Path) -> None:
     assert process.stdout is not None
     try:
         assert settings.console_url in process.stdout.read(len("console    ") + len(settings.console_url))
-        eventually(lambda: answers(f"{settings.console_url}/healthz"), within=90, why="the console")
-        eventually(lambda: answers(f"{settings.collector_url}/readyz"), why="the collector")
+        until(lambda: answers(f"{settings.console_url}/healthz"), "the console", within=90)
+        until(lambda: answers(f"{settings.collector_url}/readyz"), "the collector")
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0
     finally:

@@ -11,7 +11,8 @@ import pytest
 from cartwake import topics
 from cartwake.clock import rfc3339
 from cartwake.model import encode
-from tests.e2e.conftest import Pipeline, eventually
+from tests.e2e.conftest import Pipeline
+from tests.patience import until
 
 pytestmark = pytest.mark.stack
 
@@ -36,7 +37,7 @@ def test_a_cart_left_becomes_one_mail_and_a_row(pipeline: Pipeline) -> None:
     assert (answer.status_code, answer.json()["accepted"]) == (202, 2)
     assert pipeline.http.post("/v1/events", json=events).status_code == 202  # a client that heard no answer
 
-    (mail,) = eventually(pipeline.mails, why="the mail")
+    (mail,) = until(pipeline.mails, "the mail")
     assert mail["To"] == "buyer@example.com"
     assert mail["Bcc"] is None
     assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
@@ -49,9 +50,9 @@ def test_a_cart_left_becomes_one_mail_and_a_row(pipeline: Pipeline) -> None:
     led = httpx.get(link)
     assert (led.status_code, led.headers["location"].split("?")[0]) == (302, cart_url)
 
-    (row,) = eventually(
+    (row,) = until(
         lambda: [r for r in pipeline.rows("SELECT * FROM abandonments") if r["message_status"] == "sent"],
-        why="the abandonment with its mail in ClickHouse",
+        "the abandonment with its mail in ClickHouse",
     )
     assert (row["cart_id"], row["email"], row["stage"], row["units"]) == ("c-1", "buyer@example.com", "shipping", 2)
     assert str(row["value"]).rstrip("0") == "39.98"
@@ -64,9 +65,9 @@ def test_a_cart_left_becomes_one_mail_and_a_row(pipeline: Pipeline) -> None:
     assert httpx.get(url).status_code == 200  # a scanner looks: nothing changes
     assert [e for e in pipeline.records("subscriber-events") if e["type"] == "subscriber.withdrawn"] == []
     assert httpx.post(url, content="List-Unsubscribe=One-Click").status_code == 200
-    eventually(
+    until(
         lambda: [e for e in pipeline.records("subscriber-events") if e["type"] == "subscriber.withdrawn"],
-        why="the withdrawal",
+        "the withdrawal",
     )
     assert len(pipeline.mails()) == 1
 
@@ -81,10 +82,10 @@ def test_a_poison_event_is_set_aside_and_the_next_cart_is_served(pipeline: Pipel
     unkeyed = encode(good | {"email": "next@example.com", "consent": True})
     pipeline.publisher.send(topics.CART_EVENTS, None, unkeyed)
     pipeline.publisher.flush()
-    (mail,) = eventually(pipeline.mails, why="the mail of the next cart")
+    (mail,) = until(pipeline.mails, "the mail of the next cart")
     assert mail["To"] == "next@example.com"
-    dead = eventually(
-        lambda: found if len(found := pipeline.rows("SELECT * FROM dead_letters")) == 2 else None, why="dead letters"
+    dead = until(
+        lambda: found if len(found := pipeline.rows("SELECT * FROM dead_letters")) == 2 else None, "dead letters"
     )
     reasons = " | ".join(row["reason"] for row in dead)
     assert "no value" in reasons
@@ -97,9 +98,9 @@ def test_staff_who_ask_twice_on_a_day_are_told_no(pipeline: Pipeline) -> None:
         json=_event("cart.item_added", cart_id="c-4", items=[SHIRT], email="twice@example.com", consent=True,
                     currency="EUR", cart_url="https://shop.example.com/cart/c-4"),
     )  # fmt: skip
-    eventually(pipeline.mails, why="the first mail")
-    (row,) = eventually(
-        lambda: [r for r in pipeline.rows("SELECT * FROM abandonments") if r["message_status"] == "sent"], why="the row"
+    until(pipeline.mails, "the first mail")
+    (row,) = until(
+        lambda: [r for r in pipeline.rows("SELECT * FROM abandonments") if r["message_status"] == "sent"], "the row"
     )
     base = pipeline.settings.console_url
     with httpx.Client(base_url=base, follow_redirects=True, timeout=20) as staff:

@@ -19,7 +19,8 @@ from cartwake.clock import rfc3339, to_ms
 from cartwake.model import encode
 from cartwake.shops import set_for
 from tests import oracle
-from tests.e2e.conftest import Pipeline, eventually
+from tests.e2e.conftest import Pipeline
+from tests.patience import until
 
 pytestmark = pytest.mark.stack
 
@@ -43,24 +44,20 @@ def test_three_kills_lose_nothing_and_write_to_nobody_twice(pipeline: Pipeline) 
         feeder = threading.Thread(target=_feed, args=(pipeline, first), daemon=True)
         feeder.start()
         if quarter < KILLS:
-            eventually(
-                lambda first=first: pipeline.committed("streams", "cart-events") > first, why=f"quarter {quarter}"
-            )
+            until(lambda first=first: pipeline.committed("streams", "cart-events") > first, f"quarter {quarter}")
             time.sleep(draw.random())
             os.kill(pipeline.supervisor.pids()["streams"], signal.SIGKILL)
         feeder.join(60)
         end = first + QUARTER
-        eventually(
-            lambda end=end: pipeline.committed("streams", "cart-events") >= end, why=f"quarter {quarter} is read"
-        )
+        until(lambda end=end: pipeline.committed("streams", "cart-events") >= end, f"quarter {quarter} is read")
 
     expected = _expected(pipeline)
-    eventually(lambda: len(_said(pipeline)) >= len(expected), within=90, why="every outcome")
+    until(lambda: len(_said(pipeline)) >= len(expected), "every outcome", within=90)
     assert _said(pipeline) == expected
     assert len(expected) >= CARTS * 4 // 5
 
     left = {cart for cart, kind in _last(expected).items() if kind == "abandoned"}
-    eventually(lambda: len(pipeline.mails()) >= len(left), within=120, why="every mail")
+    until(lambda: len(pipeline.mails()) >= len(left), "every mail", within=120)
     time.sleep(2)  # one too many would come now
     to = Counter(mail["To"] for mail in pipeline.mails())
     assert max(to.values()) == 1
@@ -72,7 +69,7 @@ def test_three_kills_lose_nothing_and_write_to_nobody_twice(pipeline: Pipeline) 
         (row,) = pipeline.rows("SELECT count() AS n, uniqExact(event_id) AS ids FROM cart_events")
         return (row["n"], row["ids"]) == (EVENTS, EVENTS)
 
-    eventually(each_once, why="each event once in ClickHouse")
+    until(each_once, "each event once in ClickHouse")
     pipeline.supervisor.ask_to_stop()
     keep.join(10)
 

@@ -19,8 +19,9 @@ import msgspec
 from cartwake import topics
 from cartwake.clock import SystemClock, to_ms
 from cartwake.model import encode
-from tests.faults.pipe import Pipe, TooLate, until
+from tests.faults.pipe import Pipe
 from tests.faults.result import Fault, Ground, Result
+from tests.patience import Late, until
 
 SECOND: Final = 1_000
 MINUTE: Final = 60 * SECOND
@@ -125,7 +126,7 @@ def run(
                 clock.write_text(str(offset))
             _trade(shop, wave, 2)
             until(lambda: not worker.alive or _all_told(pipe, shop.watch), "all are told", IDLE_S + PAST_S)
-        except TooLate as exc:
+        except Late as exc:
             found.wrong.append(str(exc))
         if not worker.alive:
             found.wrong.append(f"the process ended: {worker.last_words()}")

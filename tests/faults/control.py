@@ -12,11 +12,12 @@ import confluent_kafka
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from tests.faults.checker import Commits, Follower, patiently
-from tests.faults.fleet import ROOT, Late, until
+from tests.faults.fleet import ROOT
 from tests.faults.load import Load
 from tests.faults.result import Fault, Ground, Result
 from tests.faults.scene import Scene, Score
 from tests.faults.workers import SHORT
+from tests.patience import Late, until
 
 EVENTS, KILLS, PARTITIONS = 3_000, 2, 8
 AT_ONCE: Final = 3

@@ -2,12 +2,10 @@
 
 import itertools
 import os
-import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,24 +14,11 @@ import msgspec
 from cartwake.settings import Settings
 from tests.faults.checker import Commits
 from tests.faults.worker import Orders
+from tests.patience import Late
 
 ROOT: Final = Path(__file__).parents[2]
 PATIENCE_S: Final = 60.0
 LOOK_S: Final = 0.1
-
-
-class Late(Exception):
-    """Something did not happen in time."""
-
-
-def until(condition: Callable[[], Any], what: str, patience_s: float = PATIENCE_S, pause_s: float = 0.05) -> float:
-    """Wait until `condition` holds and return how long that took; raises Late."""
-    began = time.monotonic()
-    while not condition():
-        if time.monotonic() > began + patience_s:
-            raise Late(f"waited {patience_s:.0f} s in vain for {what}")
-        time.sleep(pause_s)
-    return time.monotonic() - began
 
 
 class Worker:
@@ -215,6 +200,3 @@ class Eye:
                 steps = self.steps.setdefault(number, [])
                 if not steps or steps[-1][1] != offset:
                     steps.append((now, offset))
-
-
-__all__ = ["Eye", "Fleet", "Late", "Worker", "signal", "until"]

@@ -3,9 +3,8 @@
 import os
 import subprocess
 import sys
-import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,22 +20,9 @@ from cartwake.settings import Settings
 from cartwake.shops import set_for
 from tests.faults.result import Ground
 from tests.faults.shares import ROOT
+from tests.patience import Late, until
 
 MB = 1024 * 1024
-
-
-class TooLate(Exception):
-    """Something that must happen did not."""
-
-
-def until(condition: Callable[[], Any], why: str, within: float = 60) -> Any:
-    """What `condition` returns once that is true; raises TooLate after `within` seconds."""
-    end = time.monotonic() + within
-    while not (found := condition()):
-        if time.monotonic() > end:
-            raise TooLate(f"not within {within:g} s: {why}")
-        time.sleep(0.1)
-    return found
 
 
 class Reader:
@@ -183,7 +169,7 @@ class Pipe:
     def flush(self) -> None:
         """Return when all that was sent is on the broker, or was refused for its size."""
         if left := self._producer.flush(60):
-            raise TooLate(f"{left} records were not taken within 60 s")
+            raise Late(f"{left} records were not taken within 60 s")
 
     def reader(self, topic: topics.Topic) -> Reader:
         """The reader of a topic."""

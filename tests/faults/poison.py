@@ -10,10 +10,11 @@ from typing import Final
 
 from cartwake import topics
 from tests.faults import fuzz, trials
-from tests.faults.pipe import Pipe, TooLate, Worker, until
+from tests.faults.pipe import Pipe, Worker
 from tests.faults.result import Ground, Result
 from tests.faults.rubbish import is_bad
 from tests.faults.shoppers import Shoppers
+from tests.patience import Late, until
 
 IN_A_ROW: Final = 1_000  # what a stage may put aside before it stops
 
@@ -44,7 +45,7 @@ def poison(ground: Ground) -> Result:
         worker = pipe.start()
         try:
             until(lambda: pipe.is_read() or not worker.alive, "the good events after it are committed")
-        except TooLate as exc:
+        except Late as exc:
             wrong.append(str(exc))
         took = time.monotonic() - repaired
         if not worker.alive:
@@ -85,7 +86,7 @@ def _live(pipe: Pipe, worker: Worker, starts: dict[int, int], wrong: list[str]) 
         until(lambda: not worker.alive, "the process stops", 60)
         if worker.process.returncode == 0 or "unusable records" not in worker.complaints:
             wrong.append(f"it ended with {worker.process.returncode} and said {worker.last_words()}")
-    except TooLate as exc:
+    except Late as exc:
         wrong.append(str(exc))
         worker.stop()
     took = time.monotonic() - began

@@ -11,9 +11,10 @@ import msgspec
 from cartwake import topics
 from cartwake.model import decode_cart_event, decode_device_event, decode_order_event, encode
 from tests.faults import fuzz, trials
-from tests.faults.pipe import Pipe, TooLate, until
+from tests.faults.pipe import Pipe
 from tests.faults.result import Ground, Result
 from tests.faults.shoppers import Shoppers, now_ms
+from tests.patience import Late, until
 
 TOPICS: Final = (topics.CART_EVENTS, topics.DEVICE_EVENTS, topics.ORDER_EVENTS)
 _DECODERS: Final[dict[str, Callable[[bytes | None], object]]] = {
@@ -47,7 +48,7 @@ def malformed_on_kafka(ground: Ground) -> Result:
         pipe.flush()
         try:
             until(lambda: not worker.alive or all(map(pipe.is_read, TOPICS)), "all input is committed", 120)
-        except TooLate as exc:
+        except Late as exc:
             wrong.append(f"{exc}: {pipe.committed()} of {pipe.reader(topics.CART_EVENTS).ends()}")
         ended = not worker.alive
         if ended:

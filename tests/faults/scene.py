@@ -14,9 +14,10 @@ from cartwake import topics
 from cartwake.broker import ensure_topics
 from cartwake.settings import Settings
 from tests.faults.checker import Checker, Commits
-from tests.faults.fleet import Eye, Fleet, Late, Worker, until
+from tests.faults.fleet import Eye, Fleet, Worker
 from tests.faults.load import PLOTS, Feeder, Load
 from tests.faults.result import Ground, Result
+from tests.patience import Late, until
 
 SHORTEST_SESSION_S: Final = 6.0  # a broker takes no shorter one
 SETTLE_S: Final = 120.0

@@ -3,11 +3,12 @@
 import time
 from typing import Final
 
-from tests.faults.fleet import Late, Worker
+from tests.faults.fleet import Worker
 from tests.faults.load import Load
 from tests.faults.result import Fault, Ground, Result
 from tests.faults.scene import Scene, Score
 from tests.faults.workers import SHORT
+from tests.patience import Late
 
 JOIN_BOUND_S: Final = 3.0
 MOST: Final = 4

@@ -12,11 +12,11 @@ import msgspec
 
 from local.supervisor import Part, Supervisor
 from streams.runtime import Config
-from tests.faults.fleet import Late, until
 from tests.faults.load import Load
 from tests.faults.result import Fault, Ground, Result
 from tests.faults.scene import SHORTEST_SESSION_S, Scene, Score, folder_of
 from tests.faults.worker import STALLS, Orders
+from tests.patience import Late, until
 
 BOUND_S: Final = 90.0
 QUICK_WATCH_S: Final = 3.0
@@ -61,8 +61,8 @@ def _end(scene: Scene, score: Score, supervisor: Supervisor) -> None:
     """Wait for the standstill, the end of the process, and its successor at work."""
     until(lambda: "stalled" in _said(supervisor), "the standstill", 30)
     moment, stalled = time.monotonic(), supervisor.pids().get("worker")
-    took = until(lambda: supervisor.pids().get("worker") != stalled, "the watchdog", BOUND_S)
-    score.notes.append(f"ended after {took:.1f} s")
+    until(lambda: supervisor.pids().get("worker") != stalled, "the watchdog", BOUND_S)
+    score.notes.append(f"ended after {time.monotonic() - moment:.1f} s")
     scene.recover(score, moment, {0})
 
 

@@ -6,11 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, Final
 
-from tests.faults.fleet import Late, until
 from tests.faults.load import Load
 from tests.faults.result import Fault, Ground, Result
 from tests.faults.scene import SHORTEST_SESSION_S, Scene, Score, folder_of
 from tests.faults.worker import POINTS
+from tests.patience import Late, until
 
 LANES: Final = 4
 TAKEOVER_S: Final = 15.0

@@ -1,9 +1,7 @@
 """What the collector and replay rely on, held by the recording publisher and by the real one alike."""
 
 import asyncio
-import time
 import uuid
-from collections.abc import Callable
 from typing import Any
 
 import confluent_kafka
@@ -18,6 +16,7 @@ from cartwake.topics import ALL, CART_EVENTS, partition_of
 from ingest.collector import create_app
 from ingest.readiness import probe
 from tests.ingest.shop_events import RecordingPublisher, raw
+from tests.patience import until
 
 
 @pytest.fixture
@@ -38,14 +37,6 @@ def publisher(request: pytest.FixtureRequest) -> Any:
     return Publisher(request.getfixturevalue("kafka"))
 
 
-def eventually(holds: Callable[[], bool]) -> bool:
-    until = time.monotonic() + 20
-    while time.monotonic() < until:
-        if holds():
-            return True
-    return False
-
-
 def test_each_record_is_answered_for_exactly_once(publisher: Any) -> None:
     answers: list[tuple[int, str | None]] = []
     for n in range(50):
@@ -55,7 +46,7 @@ def test_each_record_is_answered_for_exactly_once(publisher: Any) -> None:
         publisher.poll(0.01)
         return len(answers) >= 50
 
-    assert eventually(all_answered)
+    assert until(all_answered)
     publisher.flush(10)
     assert sorted(answers) == [(n, None) for n in range(50)]
 

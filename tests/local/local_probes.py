@@ -3,8 +3,6 @@
 import os
 import random
 import socket
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 
@@ -14,13 +12,6 @@ def free_port() -> int:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)):
                 return port
-
-
-def eventually(check: Callable[[], object], bound_s: float = 15.0) -> None:
-    until = time.monotonic() + bound_s
-    while not check():
-        assert time.monotonic() < until, f"not within {bound_s} s"
-        time.sleep(0.02)
 
 
 def alive(pid: int) -> bool:

@@ -19,9 +19,10 @@ import lz4.frame
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError, StreamFailureError  # noqa: TID251
 from clickhouse_connect.driver.external import ExternalData  # noqa: TID251
-from local_probes import alive, eventually, free_port
+from local_probes import alive, free_port
 
 from local import clickhouse, statement
+from tests.patience import until
 
 Run = Callable[..., "subprocess.Popen[str]"]
 
@@ -32,7 +33,7 @@ class Service:
         self.url = f"http://127.0.0.1:{port}/"
         argv = ["-m", "local.clickhouse", "--data-dir", str(data_dir), "--port", str(port), "--database", "cartwake"]
         self.process = subprocess.Popen([sys.executable, *argv], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        eventually(lambda: clickhouse.answers(port) or self.process.poll() is not None, 30)
+        until(lambda: clickhouse.answers(port) or self.process.poll() is not None, "ClickHouse")
         self.auth = ("cartwake", clickhouse.password(data_dir))
 
     def client(self, **more: Any) -> Any:
@@ -280,7 +281,7 @@ def test_slow_reader_and_slow_queries_hold_up_nobody(service: Service) -> None:
     for asker in askers:
         asker.start()
     going_on = "SELECT count() FROM system.processes WHERE query LIKE '%sleepEachRow(0.4)%' AND query NOT LIKE '%LIKE%'"
-    eventually(lambda: int(service.post(going_on).text) >= 4)
+    until(lambda: int(service.post(going_on).text) >= 4)
     assert clickhouse.answers(service.port)
     for asker in askers:
         asker.join()

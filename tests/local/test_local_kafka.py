@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
-from local_probes import alive, eventually, free_port
+from local_probes import alive, free_port
 
 from cartwake.errors import ConfigurationError
 from local.kafka import LocalKafka, answers
+from tests.patience import until
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def consume(kafka: LocalKafka, topic: str, count: int) -> list[bytes]:
     consumer = Consumer({"bootstrap.servers": kafka.bootstrap, "group.id": "g", "auto.offset.reset": "earliest"})
     consumer.assign([TopicPartition(topic, 0, 0)])
     found: list[bytes] = []
-    eventually(lambda: found.extend(m.value() for m in consumer.consume(count, 0.5)) or len(found) >= count, 20)
+    until(lambda: found.extend(m.value() for m in consumer.consume(count, 0.5)) or len(found) >= count, "the records")
     consumer.close()
     return found
 

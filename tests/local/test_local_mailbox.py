@@ -12,9 +12,10 @@ from types import SimpleNamespace
 
 import httpx
 import pytest
-from local_probes import alive, eventually, free_port
+from local_probes import alive, free_port
 
 from local import mailbox
+from tests.patience import until
 
 HOSTILE = '<script>alert(1)</script><img src=x onerror="alert(2)">'
 
@@ -25,7 +26,7 @@ class Box:
         self.url = f"http://127.0.0.1:{self.web_port}"
         argv = ["-m", "local.mailbox", "--data-dir", str(data_dir), "--port", str(self.port)]
         self.process = subprocess.Popen([sys.executable, *argv, "--web-port", str(self.web_port)])
-        eventually(lambda: mailbox.answers(self.port) or self.process.poll() is not None)
+        until(lambda: mailbox.answers(self.port) or self.process.poll() is not None)
 
     def send(self, mail: EmailMessage | bytes) -> str:
         """Hand over a mail; the name it is stored under."""

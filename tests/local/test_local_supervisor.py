@@ -10,11 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from local_probes import alive, eventually
+from local_probes import alive
 
 from cartwake.errors import ConfigurationError, Unavailable
 from local import guard, supervisor
 from local.supervisor import Part, Supervisor
+from tests.patience import until
 
 Run = Callable[..., "subprocess.Popen[str]"]
 FOREVER = "import time; time.sleep(1000)"
@@ -54,7 +55,7 @@ def test_parts_stop_in_reverse_order_and_the_deaf_are_killed(tmp_path: Path) -> 
     ]
     deaf = python("deaf", STUBBORN, stop_s=0.5)
     running = Supervisor([*parts, deaf], tmp_path).start()
-    eventually(lambda: "deaf" in running.log("deaf").read_text())
+    until(lambda: "deaf" in running.log("deaf").read_text())
     pids = running.pids()
     running.stop()
     assert Path(told).read_text() == "cba"
@@ -68,7 +69,7 @@ def test_part_that_ends_is_started_again_ever_more_slowly_and_loudly(tmp_path: P
     with Supervisor([part], tmp_path, said.append) as running:
         watcher = threading.Thread(target=running.wait)
         watcher.start()
-        eventually(lambda: len(said) >= 3)
+        until(lambda: len(said) >= 3)
         running.ask_to_stop()
         watcher.join(5)
     assert "weak ended with exit code 3; starting it again in 0.5 s. It said: tired" in said[0]
@@ -84,7 +85,7 @@ def test_killed_part_is_started_again(tmp_path: Path) -> None:
         watcher.start()
         first = running.pids()["p"]
         os.kill(first, signal.SIGKILL)
-        eventually(lambda: running.pids().get("p", first) != first)
+        until(lambda: running.pids().get("p", first) != first)
         second = running.pids()["p"]
         running.ask_to_stop()
         watcher.join(5)
@@ -138,7 +139,7 @@ def test_long_log_is_put_aside_at_the_start(tmp_path: Path) -> None:
     log.parent.mkdir()
     log.write_bytes(b"x" * (supervisor.LOG_LIMIT + 1))
     with Supervisor([python("p", "print('new', flush=True)")], tmp_path) as running:
-        eventually(lambda: running.log("p").read_text() == "new\n")
+        until(lambda: running.log("p").read_text() == "new\n")
     assert log.with_suffix(".log.1").stat().st_size == supervisor.LOG_LIMIT + 1
 
 
@@ -168,13 +169,13 @@ def test_kill_9_of_the_supervisor_ends_every_part(tmp_path: Path, run: Run) -> N
     pids = pids_of(process)
     assert len(pids) == 3
     process.kill()
-    eventually(lambda: not any(alive(pid) for pid in pids))
+    until(lambda: not any(alive(pid) for pid in pids))
 
 
 def test_ctrl_c_stops_and_a_second_one_kills_at_once(tmp_path: Path, run: Run) -> None:
     process = run("-c", SUPERVISED, str(tmp_path), STUBBORN)
     pids = pids_of(process)
-    eventually(lambda: "deaf" in (tmp_path / "logs" / "deaf.log").read_text())
+    until(lambda: "deaf" in (tmp_path / "logs" / "deaf.log").read_text())
     process.send_signal(signal.SIGINT)
     with pytest.raises(subprocess.TimeoutExpired):  # it waits for the deaf part
         process.wait(1)
