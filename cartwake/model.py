@@ -28,6 +28,7 @@ Url = Annotated[str, Meta(max_length=2_000)]
 Email = Annotated[str, Meta(max_length=254)]
 Moment = int | Annotated[datetime, Meta(tz=True)]
 Quantity = Annotated[int, Meta(ge=1, le=1_000_000)]
+Channel = Literal["email", "sms", "push"]
 
 
 class Item(Struct, frozen=True, omit_defaults=True, gc=False):
@@ -43,11 +44,20 @@ class Item(Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class Consent(Struct, frozen=True, omit_defaults=True, gc=False):
-    """Whether the person agreed to reminders, on what basis, to which text."""
+    """Whether the person agreed to reminders by these channels, on what basis, to which text."""
 
     granted: bool = True
     basis: Text | None = None
     text: Text | None = None
+    channels: Annotated[tuple[Channel, ...], Meta(max_length=3)] = ("email",)
+
+
+class PushTarget(Struct, frozen=True, omit_defaults=True, gc=False):
+    """A browser that takes push messages: what `PushSubscription.toJSON()` says (keys in base64url, RFC 8291)."""
+
+    endpoint: Url
+    p256dh: Annotated[str, Meta(min_length=80, max_length=100)]
+    auth: Annotated[str, Meta(min_length=20, max_length=30)]
 
 
 # -- what a shop sends ---------------------------------------------------------------------------------------
@@ -111,6 +121,13 @@ class SubscriberEvent(Event, frozen=True, kw_only=True, gc=False):
     request_id: Id | None = None
     requested_by: Text | None = None
     forwarded_from: Id | None = None
+    phone: Annotated[str, Meta(max_length=40)] | None = None
+    time_zone: Annotated[str, Meta(max_length=64)] | None = None
+    groups: Annotated[tuple[Id, ...], Meta(max_length=50)] | None = None  # None: not said; (): in none any more
+    channels: Annotated[tuple[Channel, ...], Meta(max_length=3)] | None = None  # None: all of them
+    push: PushTarget | None = None
+    push_gone: Url | None = None
+    message: Text | None = None  # own words of a reminder that was asked for
 
 
 class OrderEvent(Event, frozen=True, kw_only=True, gc=False):
@@ -195,9 +212,9 @@ class Message(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
 
     message_id: str
     type: Literal[
-        "message.planned", "message.sending", "message.sent", "message.suppressed", "message.recovered",
+        "message.planned", "message.held", "message.sending", "message.sent", "message.suppressed", "message.recovered",
         "message.expired", "message.failed", "message.uncertain", "message.opened", "message.clicked",
-        "message.bounced",
+        "message.bounced", "message.complained",
     ]  # fmt: skip
     plan_id: str
     shop_id: str
@@ -215,6 +232,20 @@ class Message(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     html: str | None = None
     due_at: str | None = None
     stage: str | None = None
+    step: int | None = None
+    template: str | None = None
+    variant: str | None = None
+    code: str | None = None  # of an offer
+    url: str | None = None  # of a click
+    machine: bool = False  # a scanner or a mail proxy, not the person
+
+
+class OfferCode(Struct, frozen=True, kw_only=True, gc=False):
+    """A record of `offer-codes`, keyed by the code: one code of a pool that may be given to one person."""
+
+    shop_id: Id = DEFAULT_SHOP
+    pool: Id
+    code: Annotated[str, Meta(min_length=1, max_length=100)]
 
 
 class Setting(Struct, frozen=True, kw_only=True, gc=False):
@@ -354,6 +385,7 @@ decode_order_event = _event(_decoder(OrderEvent, ORDER_TYPES, _check_order))
 decode_outcome: Final = msgspec.json.Decoder(CartOutcome).decode
 decode_subscriber_cart: Final = msgspec.json.Decoder(SubscriberCart).decode
 decode_message: Final = msgspec.json.Decoder(Message).decode
+decode_offer_code: Final = msgspec.json.Decoder(OfferCode).decode
 decode_setting: Final = msgspec.json.Decoder(Setting).decode
 encode: Final = msgspec.json.Encoder().encode
 

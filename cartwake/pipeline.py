@@ -15,10 +15,8 @@ from cartwake.broker import Say, ensure_topics
 from cartwake.secret import secret_of
 from cartwake.settings import Settings
 from cartwake.shops import Shops
-from reminders import person
-from reminders.channels.email import EmailChannel, Relay
+from reminders import channels, person
 from reminders.links import Links
-from reminders.render import Renderer
 from reminders.subscribers import Reminders
 from streams import cart_stage, carts, identity, identity_stage, orders
 from streams.runtime import App, Config, Stage
@@ -74,28 +72,19 @@ def purchased() -> Stage[str, None]:
 def reminders(settings: Settings, shops: Shops, *, say: Say = print) -> App:
     """Stage 3: the right message, once, to someone who wants it."""
     links = Links(settings.collector_url, secret_of(settings))
-    render = Renderer(links=links, mail_from=settings.mail_from)
-    channel = EmailChannel(
-        Relay(
-            settings.smtp_host or "127.0.0.1",
-            settings.smtp_port if settings.smtp_host else settings.mailbox_port,
-            settings.smtp_user,
-            settings.smtp_password,
-            settings.smtp_tls if settings.smtp_host else "none",
-        )
-    )
+    media = channels.of(settings, links)
     written = Stage[person.Key, person.State](
         REMINDERS,
-        inputs=(topics.SUBSCRIBER_CARTS.name, topics.SUBSCRIBER_EVENTS.name),
+        inputs=(topics.SUBSCRIBER_CARTS.name, topics.SUBSCRIBER_EVENTS.name, topics.OFFER_CODES.name),
         outputs=(topics.MESSAGES.name,),
         key=person.Key,
         state=person.State,
-        task=lambda context: Reminders(context, shops=shops, render=render, channel=channel, links=links),
+        task=lambda context: Reminders(context, shops=shops, media=media, links=links),
         upstream={
             topics.SUBSCRIBER_CARTS.name: {IDENTITY: topics.CART_OUTCOMES.name},
             topics.SUBSCRIBER_EVENTS.name: {ORDERS: topics.ORDER_EVENTS.name},
         },
-        fed=(topics.SUBSCRIBER_EVENTS.name,),
+        fed=(topics.SUBSCRIBER_EVENTS.name, topics.OFFER_CODES.name),
     )
     return app(settings, "reminders", [written], say)
 

@@ -5,7 +5,6 @@ defaults below. A wrong record is refused when it is set, and ignored with a war
 """
 
 import logging
-import re
 import threading
 from collections.abc import Callable
 from datetime import timedelta
@@ -15,34 +14,19 @@ import confluent_kafka
 import msgspec
 from msgspec import Meta, Struct
 
+from cartwake.durations import duration, duration_ms
 from cartwake.errors import ConfigurationError, KafkaUnavailable
 from cartwake.model import Setting, decode_setting, encode
 from cartwake.publish import Publisher
+from cartwake.rules import ReminderRules, check, check_zone
 from cartwake.settings import Settings
 from cartwake.topics import SETTINGS
 
 log = logging.getLogger(__name__)
 
-_DURATION = re.compile(r"([0-9]{1,12})\s*([smhd])")
-_UNIT: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 LEAST_IDLE: Final = timedelta(minutes=30)
 MOST_IDLE: Final = timedelta(days=30)
-LONGEST: Final = timedelta(days=3650)
 IDLE_MS: Final = 2 * 3600 * 1000
-
-
-def duration(text: str) -> timedelta:
-    """`90s`, `45m`, `2h`, `30d` as a timedelta, ten years at most; raises ConfigurationError otherwise."""
-    match = _DURATION.fullmatch(text)
-    if match is None:
-        raise ConfigurationError(f"{text!r} is no duration. Examples: 45m, 2h, 30d")
-    try:
-        found = timedelta(**{_UNIT[match[2]]: int(match[1])})
-    except OverflowError:
-        found = timedelta.max
-    if found > LONGEST:
-        raise ConfigurationError(f"{text!r} is too long: at most {LONGEST.days}d. Examples: 45m, 2h, 30d")
-    return found
 
 
 class ShopProfile(Struct, frozen=True, forbid_unknown_fields=True):
@@ -53,6 +37,8 @@ class ShopProfile(Struct, frozen=True, forbid_unknown_fields=True):
     sender: Annotated[str, Meta(max_length=320)] = ""  # empty: the setting mail_from
     locale: Annotated[str, Meta(max_length=35)] = "en"
     postal_address: Annotated[str, Meta(max_length=500)] = ""
+    time_zone: Annotated[str, Meta(max_length=64)] = ""  # of people whose own is not known; empty: UTC
+    phone_region: Annotated[str, Meta(pattern="^([A-Z]{2})?$")] = ""  # of numbers without a country code
 
 
 class CartRules(Struct, frozen=True, forbid_unknown_fields=True):
@@ -60,14 +46,6 @@ class CartRules(Struct, frozen=True, forbid_unknown_fields=True):
 
     idle: str = "2h"
     trial: bool = False
-
-
-class ReminderRules(Struct, frozen=True, forbid_unknown_fields=True):
-    """`reminders`: whether and when people are written to. `delay` counts from the abandonment."""
-
-    enabled: bool = True
-    delay: str = "0s"
-    expiry: str = "3d"
 
 
 class Shop(Struct, frozen=True):
@@ -78,8 +56,6 @@ class Shop(Struct, frozen=True):
     carts: CartRules = CartRules()
     reminders: ReminderRules = ReminderRules()
     idle_ms: int = IDLE_MS
-    delay_ms: int = 0
-    expiry_ms: int = 3 * 24 * 3600 * 1000
 
 
 _KINDS: Final[dict[str, tuple[str, type[Struct]]]] = {
@@ -102,7 +78,9 @@ def parse(name: str, value: Any) -> ShopProfile | CartRules | ReminderRules:
             if not least <= idle <= MOST_IDLE:
                 raise ConfigurationError(f"idle must be {'1s' if rules.trial else '30m'} … 30d")
         if isinstance(rules, ReminderRules):
-            duration(rules.delay), duration(rules.expiry)
+            check(rules)
+        if isinstance(rules, ShopProfile):
+            check_zone(rules.time_zone)
     except (msgspec.ValidationError, ConfigurationError) as exc:
         example = encode(kind()).decode()
         raise ConfigurationError(f"setting {name}: {exc}. Example: {example}") from exc
@@ -133,9 +111,7 @@ class Shops:
         rules = parse(setting.name, setting.value)
         changes: dict[str, Any] = {_KINDS[setting.name][0]: rules}
         if isinstance(rules, CartRules):
-            changes["idle_ms"] = _ms(rules.idle)
-        if isinstance(rules, ReminderRules):
-            changes |= {"delay_ms": _ms(rules.delay), "expiry_ms": _ms(rules.expiry)}
+            changes["idle_ms"] = duration_ms(rules.idle)
         self._shops[setting.shop_id] = msgspec.structs.replace(self.of(setting.shop_id), **changes)
         self.version += 1
 
@@ -143,10 +119,6 @@ class Shops:
         """Take a deleted record in: the setting has its defaults again."""
         if name in _KINDS and shop_id in self._shops:
             self.apply(Setting(shop_id=shop_id, name=name, value=msgspec.to_builtins(_KINDS[name][1]())))
-
-
-def _ms(text: str) -> int:
-    return duration(text) // timedelta(milliseconds=1)
 
 
 def set_for(publisher: Publisher, shop_id: str, name: str, value: Any) -> None:

@@ -32,18 +32,19 @@ SUBSCRIBER_EVENTS: Final = _topic("subscriber-events", "subscriber_id")
 CART_OUTCOMES: Final = _topic("cart-outcomes", "device_id, else cart_id")
 SUBSCRIBER_CARTS: Final = _topic("subscriber-carts", "subscriber_id")
 MESSAGES: Final = _topic("messages", "subscriber_id")
+OFFER_CODES: Final = _topic("offer-codes", "code", retention_ms="-1")
 SETTINGS: Final = _topic("settings", "shop_id/name", cleanup_policy="compact")
 DEAD_LETTERS: Final = _topic("dead-letters", "the original key", max_message_bytes=str(DEAD_LETTER_BYTES))
 
 ALL: Final = (
     CART_EVENTS, DEVICE_EVENTS, ORDER_EVENTS, SUBSCRIBER_EVENTS, CART_OUTCOMES, SUBSCRIBER_CARTS, MESSAGES,
-    SETTINGS, DEAD_LETTERS,
+    OFFER_CODES, SETTINGS, DEAD_LETTERS,
 )  # fmt: skip
 
 #: Topics that one stage joins by key: partition n of one meets partition n of the other.
 JOINED: Final = (
     (CART_OUTCOMES, DEVICE_EVENTS),
-    (SUBSCRIBER_CARTS, SUBSCRIBER_EVENTS, MESSAGES),
+    (SUBSCRIBER_CARTS, SUBSCRIBER_EVENTS, OFFER_CODES, MESSAGES),
 )
 
 #: Header of a record that we moved to its key's partition; it is not moved again.

@@ -1,7 +1,7 @@
 """Facts about a person: what each record adds to what is known. Pure; order and repetition do not matter.
 
-Newest by time wins. What silences an address is never lifted here, but for an unsubscription that a later consent,
-given by the person, takes back.
+Newest by time wins, for each channel by itself. What silences an address is never lifted here, but for an
+unsubscription that a later consent, given by the person, takes back.
 """
 
 from datetime import datetime
@@ -11,9 +11,11 @@ from msgspec.structs import replace
 
 from cartwake.clock import to_ms
 from cartwake.errors import InvalidEvent
-from cartwake.model import Consent, SubscriberCart, SubscriberEvent, consent_of, normal_email, person_id
+from cartwake.model import Consent, PushTarget, SubscriberCart, SubscriberEvent, consent_of, normal_email, person_id
 from cartwake.money import total
-from reminders.person import MOST_ITEMS, Cart, Person, Request
+from reminders.person import MOST_ITEMS, MOST_PUSH, Cart, Person, Request, Standing
+
+CHANNELS: Final = ("email", "sms", "push")
 
 MOST_ALIASES: Final = 20
 MOST_REQUESTS: Final = 20
@@ -110,10 +112,14 @@ def _abandoned(record: SubscriberCart, at: int, last_activity: int, known: Cart 
         units=sum(item.quantity or 1 for item in outcome.items) if outcome.units is None else outcome.units,
         items=outcome.items[:MOST_ITEMS],
         cart_url=outcome.cart_url,
+        logged_in=outcome.customer_id is not None or record.evidence.how == "login",
     )
 
 
 def _bought(person: Person, at: int, order_id: str | None) -> Person:
+    first = at if person.first_bought_at < 0 else min(at, person.first_bought_at)
+    if first != person.first_bought_at:
+        person = replace(person, first_bought_at=first)
     return replace(person, bought_at=at, order_id=order_id) if at > person.bought_at else person
 
 
@@ -124,15 +130,21 @@ def _event(person: Person, event: SubscriberEvent) -> Person:
     person = _profile(person, event)
     match event.type:
         case "subscriber.consented":
-            consent = consent or Consent()
+            consent = consent or Consent(channels=event.channels or ("email",))
             person = _consent(person, consent, at)
-            return replace(person, consented_at=max(person.consented_at, at)) if consent.granted else person
+            for channel in consent.channels if consent.granted else ():
+                known = person.on(channel)
+                person = stand(person, channel, consented_at=max(known.consented_at, at))
+            return person
         case "subscriber.withdrawn":
-            return replace(person, withdrawn_at=max(person.withdrawn_at, at))
+            for channel in event.channels or CHANNELS:
+                person = stand(person, channel, withdrawn_at=max(person.on(channel).withdrawn_at, at))
+            return person
         case "subscriber.purchased":
             person = _bought(person, at, event.order_id)
         case "subscriber.bounced" if not (event.reason or "").lower().startswith("soft"):
-            person = replace(person, silenced=person.silenced or "bounced")
+            for channel in event.channels or ("email",):
+                person = stand(person, channel, bounced=True)
         case "subscriber.complained":
             person = replace(person, silenced="complained")
         case "subscriber.erased":
@@ -142,21 +154,43 @@ def _event(person: Person, event: SubscriberEvent) -> Person:
     return person if consent is None else _consent(person, consent, at)
 
 
+def stand(person: Person, channel: str, **changes: Any) -> Person:
+    """The person with another standing to a channel."""
+    known = person.on(channel)
+    now = replace(known, **changes)
+    return person if now == known else replace(person, standing=person.standing | {channel: now})
+
+
 def _consent(person: Person, consent: Consent, at: int) -> Person:
     """The newest counts; of two at the same time, the no."""
-    if at > person.consent_at or (at == person.consent_at and not consent.granted):
-        return replace(person, consent=consent, consent_at=at)
+    for channel in consent.channels:
+        known = person.on(channel)
+        if at > known.consent_at or (at == known.consent_at and not consent.granted):
+            person = stand(person, channel, consent=consent, consent_at=at)
     return person
 
 
 def _profile(person: Person, event: SubscriberEvent) -> Person:
     if event.customer_id and event.customer_id != event.subscriber_id:
         person = with_alias(person, event.customer_id)
-    if (event.name or event.locale) and event.at > person.profile_at:
-        person = replace(
-            person, name=event.name or person.name, locale=event.locale or person.locale, profile_at=event.at
-        )
+    if event.push is not None or event.push_gone is not None:
+        person = replace(person, push=_browsers(person, event.push, event.push_gone))
+    told = {
+        name: value
+        for name in ("name", "locale", "phone", "time_zone", "groups")
+        if (value := getattr(event, name)) or (name == "groups" and value is not None)
+    }
+    if told and event.at > person.profile_at:
+        if "phone" in told and told["phone"] != person.phone:
+            person = stand(person, "sms", bounced=False)
+        person = replace(person, **told, profile_at=event.at)
     return person
+
+
+def _browsers(person: Person, new: PushTarget | None, gone: str | None) -> tuple[PushTarget, ...]:
+    """The newest browsers of the person: a new one replaces itself, one that is gone goes."""
+    kept = tuple(b for b in person.push if b.endpoint != gone and (new is None or b.endpoint != new.endpoint))
+    return kept if new is None else (*kept, new)[-MOST_PUSH:]
 
 
 def _request(person: Person, event: SubscriberEvent) -> Person:
@@ -169,6 +203,7 @@ def _request(person: Person, event: SubscriberEvent) -> Person:
         cart_id=event.cart_id,
         requested_by=event.requested_by or "somebody of the shop",
         request_id=event.request_id,
+        text=event.message,
     )
     return replace(person, requests=(*person.requests, request)[-MOST_REQUESTS:])
 
@@ -179,7 +214,7 @@ def _only_erased(person: Person) -> Person:
         seen=person.seen,
         outbox=person.outbox,
         silenced=person.silenced,
-        written_at=person.written_at,
+        standing={channel: Standing(written=known.written) for channel, known in person.standing.items()},
         aliases=person.aliases,
         requests=person.requests,
         carts={

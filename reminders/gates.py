@@ -1,23 +1,27 @@
-"""What stands between a plan and a mail: each gate is a rule with the words the shop's staff read. Pure.
+"""What stands between a plan and a message: each gate is a rule with the words the shop's staff read. Pure.
 
 `stopped` looks at what has become of the cart and the person, at any time; `held_back` at what must hold in the
-moment of writing.
+moment of writing, and `wait` at what only puts that moment off.
 """
 
-from datetime import timedelta
+from datetime import UTC, datetime, time, timedelta, tzinfo
 from typing import Final
 
-from cartwake.clock import rfc3339
+from cartwake.clock import rfc3339, to_datetime, to_ms
+from cartwake.rules import Audience, QuietHours, Step, zone
 from cartwake.shops import Shop
 from reminders.address import check_address
-from reminders.person import Person, Plan, Stop
+from reminders.numbers import check_number
+from reminders.person import Cart, Person, Plan, Stop, Wait
 
 DAY_MS: Final = timedelta(days=1) // timedelta(milliseconds=1)
+AGAIN_MS: Final = timedelta(minutes=5) // timedelta(milliseconds=1)
 
 _CLOSED: Final = {
     "returned": "The shopper came back to the cart.",
     "withdrawn": "Late events showed that the cart had not been left.",
     "unmatched": "The cart turned out not to be this person's.",
+    "emptied": "The cart was emptied.",
 }
 _SILENCED: Final = {
     "bounced": "The mailbox does not exist: an earlier mail came back.",
@@ -25,13 +29,17 @@ _SILENCED: Final = {
     "erased": "The person's data was erased on request.",
     "unsubscribed": "The person unsubscribed.",
 }
+_NAMES: Final = {"email": "mails", "sms": "text messages", "push": "push messages"}
 
 
-def silence(person: Person) -> str | None:
-    """Why this mailbox must not be written to whatever else holds, or None."""
+def silence(person: Person, channel: str) -> str | None:
+    """Why this person must not be written to by this channel whatever else holds, or None."""
     if person.silenced is not None:
         return person.silenced
-    return "unsubscribed" if person.withdrawn_at >= max(person.consented_at, 0) else None
+    standing = person.on(channel)
+    if standing.bounced:
+        return "bounced"
+    return "unsubscribed" if standing.withdrawn_at >= max(standing.consented_at, 0) else None
 
 
 def stopped(person: Person, plan: Plan) -> Stop | None:
@@ -42,31 +50,154 @@ def stopped(person: Person, plan: Plan) -> Stop | None:
     if person.bought_at >= plan.last_activity:
         return Stop("message.recovered", "bought", _bought_words(person.order_id))
     if cart is not None and cart.closed is not None and cart.closed != "bought":
-        return Stop("message.suppressed", cart.closed, _CLOSED[cart.closed])
+        return _suppressed(cart.closed, _CLOSED[cart.closed])
     if _another_episode(person, plan):
-        return Stop("message.suppressed", "returned", _CLOSED["returned"])
-    reason = silence(person)
-    return None if reason is None else Stop("message.suppressed", reason, _SILENCED[reason])
+        return _suppressed("returned", _CLOSED["returned"])
+    reason = silence(person, plan.channel)
+    return None if reason is None else _suppressed(reason, _SILENCED[reason])
 
 
 def held_back(person: Person, plan: Plan, *, now: int, shop: Shop) -> Stop | None:
-    """Why no mail may be written `now`, or None when it may."""
-    if not shop.reminders.enabled and not plan.by_hand:
-        return _suppressed("disabled", "Reminders are switched off for this shop.")
-    if person.email is None:
-        return _suppressed("no_address", "No e-mail address of this person is known.")
-    problem = check_address(person.email)
-    if problem is not None:
-        return _suppressed("invalid_address", f"The e-mail address can't be written to: {problem}")
-    if person.consent is None or not person.consent.granted:
-        refused = "The person refused reminders." if person.consent else "No consent to reminders is recorded."
-        return _suppressed("no_consent", refused)
-    if person.written_at >= 0 and now < person.written_at + DAY_MS:
-        when = _when(person.written_at, now)
-        return _suppressed(
-            "daily_limit", f"{person.email} was already written to {when} (UTC); one mail per person and day."
-        )
+    """Why no message may be written `now`, or None when it may."""
+    return (
+        _switched_off(plan, shop)
+        or _unreachable(person, plan, shop)
+        or _not_agreed(person, plan)
+        or _not_meant(person, plan, shop)
+        or _too_many(person, plan, now, shop)
+    )
+
+
+def wait(person: Person, plan: Plan, *, now: int, shop: Shop, orders_flow: bool) -> Wait | None:
+    """Why the message is put off, and until when, or None. What staff ask for by hand is not put off."""
+    if plan.by_hand:
+        return None
+    if shop.reminders.hold_when_orders_stop and not orders_flow:
+        words = "No orders have come for far longer than is usual for this shop, so purchases may be missing."
+        return Wait(now + AGAIN_MS, "orders_silent", words)
+    quiet = shop.reminders.quiet_hours
+    if quiet is not None and (until := _end_of_quiet(quiet, now, _zone(person, shop))) is not None:
+        return Wait(until, "quiet_hours", f"It is between {quiet.begin} and {quiet.end} where the person lives.")
+    if plan.step > 1 and (free_at := _free_at(person, plan, now, shop)) is not None:
+        return Wait(free_at, "daily_limit", _limit_words(person, plan, now, shop))
     return None
+
+
+# -- gates -----------------------------------------------------------------------------------------------------------
+def _switched_off(plan: Plan, shop: Shop) -> Stop | None:
+    if plan.by_hand:
+        return None
+    if not shop.reminders.enabled:
+        return _suppressed("disabled", "Reminders are switched off for this shop.")
+    if step_of(plan, shop) is None:
+        return _suppressed("no_rules", f"The shop's rules have no step {plan.step} by {plan.channel} any more.")
+    return None
+
+
+def _unreachable(person: Person, plan: Plan, shop: Shop) -> Stop | None:
+    match plan.channel:
+        case "email":
+            if person.email is None:
+                return _suppressed("no_address", "No e-mail address of this person is known.")
+            problem = check_address(person.email)
+            if problem is not None:
+                return _suppressed("invalid_address", f"The e-mail address can't be written to: {problem}")
+            if _is_blocked(person.email, shop.reminders.blocked):
+                return _suppressed("blocked", "The address is on the shop's block list.")
+        case "sms":
+            if person.phone is None:
+                return _suppressed("no_address", "No telephone number of this person is known.")
+            problem = check_number(person.phone, shop.profile.phone_region)
+            if problem is not None:
+                return _suppressed("invalid_address", f"The telephone number can't be written to: {problem}")
+        case "push":
+            if not person.push:
+                return _suppressed("no_address", "No browser of this person takes push messages.")
+    return None
+
+
+def _not_agreed(person: Person, plan: Plan) -> Stop | None:
+    consent = person.on(plan.channel).consent
+    if consent is not None and consent.granted:
+        return None
+    name = _NAMES[plan.channel]
+    words = f"The person refused reminders as {name}." if consent else f"No consent to {name} is recorded."
+    return _suppressed("no_consent", words)
+
+
+def _not_meant(person: Person, plan: Plan, shop: Shop) -> Stop | None:
+    step = None if plan.by_hand else step_of(plan, shop)
+    if step is None:
+        return None
+    words = _outside(step.audience, person, person.carts.get(plan.cart_id), plan)
+    return None if words is None else _suppressed("audience", words)
+
+
+def _outside(audience: Audience, person: Person, cart: Cart | None, plan: Plan) -> str | None:
+    logged_in = cart is not None and cart.logged_in
+    subscriber = person.on(plan.channel).consented_at >= 0
+    if audience.who == "subscribers" and not subscriber:
+        return "The step is for subscribers, and the person has not subscribed."
+    if audience.who == "logged-in" and not logged_in:
+        return "The step is for shoppers who were logged in."
+    if audience.who == "guests" and logged_in:
+        return "The step is for guests, and the shopper was logged in."
+    if audience.groups and not set(audience.groups) & set(person.groups):
+        return f"The step is for the groups {', '.join(audience.groups)}; the person is in none of them."
+    if unwanted := sorted(set(audience.not_groups) & set(person.groups)):
+        return f"The step leaves out the group {unwanted[0]}, and the person is in it."
+    return None
+
+
+def _too_many(person: Person, plan: Plan, now: int, shop: Shop) -> Stop | None:
+    if (plan.step > 1 and not plan.by_hand) or _free_at(person, plan, now, shop) is None:
+        return None  # a later step waits for its day
+    return _suppressed("daily_limit", _limit_words(person, plan, now, shop))
+
+
+def _free_at(person: Person, plan: Plan, now: int, shop: Shop) -> int | None:
+    """When the cap lets the next message through, or None when it does now."""
+    recent = [at for at in person.on(plan.channel).written if now < at + DAY_MS]
+    return sorted(recent)[-shop.reminders.cap] + DAY_MS if len(recent) >= shop.reminders.cap else None
+
+
+def _limit_words(person: Person, plan: Plan, now: int, shop: Shop) -> str:
+    when = _when(max(person.on(plan.channel).written), now)
+    most = "one" if shop.reminders.cap == 1 else str(shop.reminders.cap)
+    whom = person.email if plan.channel == "email" else "This person"
+    return f"{whom} was already written to {when} (UTC); {most} by {plan.channel} per person and day."
+
+
+def step_of(plan: Plan, shop: Shop) -> Step | None:
+    """The step a plan belongs to, as the rules are now, or None when they have no such step any more."""
+    steps = shop.reminders.steps
+    step = steps[plan.step - 1] if 0 < plan.step <= len(steps) else None
+    return step if step is not None and step.channel == plan.channel else None
+
+
+# -- time of day -----------------------------------------------------------------------------------------------------
+def _zone(person: Person, shop: Shop) -> tzinfo:
+    names = (person.time_zone, shop.profile.time_zone)
+    return next((found for name in names if name and (found := zone(name))), UTC)
+
+
+def _end_of_quiet(quiet: QuietHours, now: int, where: tzinfo) -> int | None:
+    """When the quiet hours end in which `now` lies (epoch ms), or None when it lies outside."""
+    here = to_datetime(now).astimezone(where)
+    begin, end = time.fromisoformat(quiet.begin), time.fromisoformat(quiet.end)
+    clock = here.time()
+    inside = begin <= clock < end if begin < end else clock >= begin or clock < end
+    if not inside:
+        return None
+    day = here.date() + timedelta(days=1) if clock >= end else here.date()
+    until = to_ms(datetime.combine(day, end, where))
+    return until if until > now else now + AGAIN_MS  # an hour that does not exist, or comes twice
+
+
+def _is_blocked(email: str, blocked: tuple[str, ...]) -> bool:
+    address = email.strip().lower()
+    host = "@" + address.rpartition("@")[2]
+    return any(entry.lower() in (address, host) for entry in blocked)
 
 
 def _another_episode(person: Person, plan: Plan) -> bool:

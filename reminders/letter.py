@@ -1,13 +1,16 @@
-"""What a mail is made of, taken from the facts in the moment the decision to write falls. Pure."""
+"""What a message is made of, taken from the facts in the moment the decision to write falls. Pure."""
 
 from msgspec import Struct
 
-from cartwake.model import Item
-from reminders.person import Cart, Key, Person, Plan
+from cartwake.model import Channel, Item, PushTarget
+from reminders.person import Cart, Gift, Key, Person, Plan
 
 
 class Letter(Struct, frozen=True, kw_only=True):
-    """Everything rendering and sending need, so that neither looks at the state."""
+    """Everything rendering and sending need, so that neither looks at the state.
+
+    `to` is an address, a number in E.164 or a push endpoint; `template` names what words are used, `text` replaces them.
+    """
 
     key: Key
     plan_id: str
@@ -15,6 +18,14 @@ class Letter(Struct, frozen=True, kw_only=True):
     to: str
     written_at: int
     left_at: int
+    channel: Channel = "email"
+    step: int = 1
+    template: str = "cart"
+    variant: str | None = None
+    gift: Gift | None = None
+    products: tuple[Item, ...] = ()  # bought with those in the cart
+    text: str | None = None
+    push: PushTarget | None = None
     name: str | None
     locale: str | None
     stage: str
@@ -28,15 +39,24 @@ class Letter(Struct, frozen=True, kw_only=True):
 def letter_for(person: Person, key: Key, plan: Plan) -> Letter:
     """The letter of a plan that has passed every gate."""
     cart = person.carts.get(plan.cart_id) or Cart(revision=0, touched_at=0)
-    assert person.email is not None, "the gates come first"
     assert plan.sending_at is not None, "the state says so first"
+    browser = person.push[-1] if plan.channel == "push" and person.push else None
+    to = {"email": person.email, "sms": person.phone, "push": browser.endpoint if browser else None}[plan.channel]
+    assert to is not None, "the gates come first"
     return Letter(
         key=key,
         plan_id=plan.plan_id,
         cart_id=plan.cart_id,
-        to=person.email,
+        to=to,
         written_at=plan.sending_at,
         left_at=cart.last_activity,
+        channel=plan.channel,
+        step=plan.step,
+        template=plan.template,
+        variant=plan.variant,
+        gift=plan.gift,
+        text=plan.text,
+        push=browser,
         name=person.name,
         locale=person.locale,
         stage=cart.stage or "cart",

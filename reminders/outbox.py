@@ -4,10 +4,14 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 from cartwake.errors import MailUnavailable
+from cartwake.shops import Shop
+from reminders.letter import Letter
 from reminders.outcomes import Cancelled, Failed, Later, Result, Sent, Uncertain
+
+M = TypeVar("M", bound="Outgoing", contravariant=True)
 
 #: Seconds before the second and third try. More would keep other mails waiting: after them the plan waits instead.
 PAUSES: Final = (1.0, 5.0)
@@ -31,17 +35,39 @@ class Mail:
         return {"subject": self.subject, "text": self.text, "html": self.html}
 
 
-class Channel(Protocol):
-    """Brings mails to a server."""
+class Outgoing(Protocol):
+    """A message ready to leave; each channel has its own kind."""
 
-    async def send(self, mail: Mail) -> Sent | Failed | Uncertain:
-        """Hand the mail over once. Raises MailUnavailable when it certainly did not leave and may later."""
+    @property
+    def message_id(self) -> str:
+        """What the server on the other side knows it by."""
+        ...
+
+    @property
+    def shown(self) -> dict[str, str]:
+        """What staff may read of it later: `subject`, `text`, `html`, each if there is one."""
         ...
 
 
+class Channel(Protocol[M]):
+    """Brings messages of one kind to a server."""
+
+    async def send(self, message: M, /) -> Sent | Failed | Uncertain:
+        """Hand the message over once. Raises MailUnavailable when it certainly did not leave and may later."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Medium:
+    """A channel at work: `render` makes a message of a letter (or raises Unfit), `channel` brings it to a server."""
+
+    render: Callable[[Letter, Shop], Any]
+    channel: Channel[Any]
+
+
 async def deliver(
-    channel: Channel,
-    mail: Mail,
+    channel: Channel[M],
+    mail: M,
     *,
     cancelled: Callable[[], bool],
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,

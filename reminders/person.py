@@ -9,14 +9,17 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from cartwake.model import Consent, Item
+from cartwake.model import Channel, Consent, Item, PushTarget
 
 #: Lines of a cart that are kept for the mail; `units` and `value` are of the whole cart.
 MOST_ITEMS: Final = 20
 _PERSON: Final = re.compile(r"p-[0-9a-f]{24}")
 
 #: Ended plans that are remembered.
-MOST_DONE: Final = 20
+MOST_DONE: Final = 60
+
+#: Browsers of one person that are remembered.
+MOST_PUSH: Final = 5
 
 #: (shop_id, subscriber_id)
 Key = tuple[str, str]
@@ -47,6 +50,7 @@ class Cart(Struct, frozen=True, kw_only=True, omit_defaults=True):
     units: int = 0
     items: tuple[Item, ...] = ()
     cart_url: str | None = None
+    logged_in: bool = False
 
 
 class Stop(Struct, frozen=True, array_like=True):
@@ -55,6 +59,23 @@ class Stop(Struct, frozen=True, array_like=True):
     type: str
     reason: str
     words: str
+
+
+class Wait(Struct, frozen=True, array_like=True):
+    """Why a plan that is due waits, and until when it need not be looked at again."""
+
+    until: int
+    reason: str
+    words: str
+
+
+class Gift(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An offer made to one person alone. `until` is epoch milliseconds."""
+
+    code: str
+    until: int
+    text: str = ""
+    pool: str | None = None
 
 
 class Plan(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -67,10 +88,17 @@ class Plan(Struct, frozen=True, kw_only=True, omit_defaults=True):
     expires_at: int
     last_activity: int
     abandonment_id: str | None = None
+    step: int = 1
+    channel: Channel = "email"
+    template: str = "cart"
+    variant: str | None = None
+    gift: Gift | None = None
     request_id: str | None = None
     requested_by: str | None = None
-    sending_at: int | None = None  # from here on a mail may have left
+    text: str | None = None
+    sending_at: int | None = None  # from here on a message may have left
     tries: int = 0
+    held: str | None = None  # the reason last said for its waiting
 
     @property
     def by_hand(self) -> bool:
@@ -85,6 +113,21 @@ class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
     cart_id: str
     requested_by: str
     request_id: str | None = None
+    text: str | None = None
+
+
+class Standing(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How a person stands to one channel. `written` are the last times something was sent by it."""
+
+    consent: Consent | None = None
+    consent_at: int = -1
+    consented_at: int = -1  # said yes by himself; only this lifts an unsubscription
+    withdrawn_at: int = -1
+    bounced: bool = False
+    written: tuple[int, ...] = ()
+
+
+NOTHING: Final = Standing()
 
 
 class Person(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="person"):
@@ -96,19 +139,24 @@ class Person(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="person"
     name: str | None = None
     locale: str | None = None
     profile_at: int = -1
-    consent: Consent | None = None
-    consent_at: int = -1
-    consented_at: int = -1  # said yes by himself; only this lifts an unsubscription
-    withdrawn_at: int = -1
-    silenced: Literal["bounced", "complained", "erased"] | None = None
+    phone: str | None = None
+    push: tuple[PushTarget, ...] = ()
+    time_zone: str | None = None
+    groups: tuple[str, ...] = ()
+    standing: dict[str, Standing] = {}  # by channel
+    silenced: Literal["complained", "erased"] | None = None
     bought_at: int = -1
+    first_bought_at: int = -1
     order_id: str | None = None
-    written_at: int = -1
     aliases: tuple[str, ...] = ()
     carts: dict[str, Cart] = {}
     requests: tuple[Request, ...] = ()
     plans: dict[str, Plan] = {}
     done: tuple[str, ...] = ()  # the plans that ended last: a record that comes twice makes none anew
+
+    def on(self, channel: str) -> Standing:
+        """How the person stands to a channel."""
+        return self.standing.get(channel, NOTHING)
 
 
 class Held(Struct, frozen=True, array_like=True):
@@ -133,7 +181,20 @@ class Alias(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="alias"):
     held: tuple[Held, ...] = ()
 
 
-State = Person | Alias
+class Rhythm(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="rhythm"):
+    """Orders of a shop on this partition: how many in each hour since the epoch, and the time of the last."""
+
+    hours: dict[int, int] = {}
+    last_at: int = -1
+
+
+class Code(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="code"):
+    """A code of a pool; `plan_id` is whose it has become. It stays known for ever, so it is never given twice."""
+
+    plan_id: str | None = None
+
+
+State = Person | Alias | Rhythm | Code
 
 
 def is_person(subscriber_id: str) -> bool:

@@ -26,7 +26,7 @@ from cartwake.model import (
 )
 from cartwake.shops import Shops
 from reminders.links import Links
-from reminders.outbox import Mail
+from reminders.outbox import Mail, Medium
 from reminders.outcomes import Failed, Sent, Uncertain
 from reminders.person import Key, State
 from reminders.render import Renderer
@@ -150,11 +150,12 @@ class Server:
 class World:
     """One partition of stage 3 with its log, table and mail server. `crash` loses what was not committed."""
 
-    def __init__(self, *, server: Server | None = None, **rules: Any) -> None:
+    def __init__(self, *, server: Server | None = None, delay: str = "0s", **rules: Any) -> None:
+        """The shop has one step, a mail after `delay`; `rules` change that."""
         self.server = server or Server()
         self.shops = Shops()
-        if rules:
-            self.shops.apply(Setting(shop_id="main", name="reminders", value=rules))
+        rules = {"steps": [{"after": delay}]} | rules
+        self.shops.apply(Setting(shop_id="main", name="reminders", value=rules))
         self.partition = 0
         self.topic = ""
         self.progress = 0
@@ -173,7 +174,8 @@ class World:
         self.table.states = dict(self.durable)
         self.effects = []
         renderer = Renderer(links=LINKS, mail_from="Shop <carts@shop.example.com>")
-        self.task = Reminders(self, shops=self.shops, render=renderer, channel=self.server, links=LINKS)
+        media = {"email": Medium(renderer, self.server)}
+        self.task = Reminders(self, shops=self.shops, media=media, links=LINKS)
         self.task.on_restored()
 
     # what the task uses

@@ -1,10 +1,11 @@
-"""Whether and when a person is written to. Pure: facts in, the person with decisions and records out.
+"""The life of plans. Pure: facts in, the person with decisions and records out.
 
-`decide` runs after every record: it makes plans and ends those that facts have stopped. `wake` runs when time has
-come: what is due is sent, or ends with its reason. `settle` takes in how a sending went. Each plan ends in exactly
-one of sent, suppressed, recovered, expired, failed, uncertain.
+`decide` runs after every record: it makes plans (`planning.plan`) and ends those that facts have stopped. `wake` runs
+when time has come: what is due is sent, waits, or ends with its reason. `settle` takes in how a sending went. Each plan
+ends in exactly one of sent, suppressed, recovered, expired, failed, uncertain.
 """
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
@@ -13,23 +14,39 @@ from msgspec.structs import replace
 from cartwake import topics
 from cartwake.clock import rfc3339, to_datetime
 from cartwake.model import SubscriberEvent, derived_id, encode
+from cartwake.rules import ms
 from cartwake.shops import Shop
-from reminders.gates import held_back, silence, stopped
+from reminders.fold import stand
+from reminders.gates import held_back, silence, step_of, stopped, wait
 from reminders.letter import Letter, letter_for
-from reminders.messages import plan_id_for, say
+from reminders.messages import contact, say
 from reminders.outcomes import Cancelled, Failed, Held, Later, Result, Sent, Uncertain
-from reminders.person import MOST_DONE, Cart, Key, Out, Person, Plan, Request, Stop
+from reminders.person import MOST_DONE, Cart, Gift, Key, Out, Person, Plan, Request, Stop, Wait
+from reminders.planning import Left, plan, template_of
 
+MOST_WRITTEN: Final = 10
 FORGET_MS: Final = timedelta(days=90) // timedelta(milliseconds=1)
 FORGET_CLOSED_MS: Final = timedelta(days=30) // timedelta(milliseconds=1)
 AGAIN_MS: Final = tuple(timedelta(minutes=m) // timedelta(milliseconds=1) for m in (1, 5, 15, 60))
+
+
+@dataclass(frozen=True, slots=True)
+class Woken:
+    """What time demanded: the person then, at most one letter, and the plan that needs an offer's code first."""
+
+    person: Person
+    letter: Letter | None = None
+    wants: Plan | None = None
 
 
 def decide(person: Person, key: Key, *, now: int, shop: Shop) -> Person:
     """Plans for what was left or asked for; an end for every plan that facts have stopped."""
     for cart_id, cart in person.carts.items():
         if cart.abandonment_id is not None and cart.planned != cart.abandonment_id:
-            person = _planned(person, key, _automatic(cart_id, cart, key, now, shop), now=now)
+            for decision in plan(person, Left(key, cart_id, cart), now=now, rules=shop.reminders):
+                person = _planned(person, key, decision.plan, decision.words, now=now)
+                if decision.stop is not None and decision.plan.plan_id in person.plans:
+                    person = _end(person, key, decision.plan, decision.stop, now=now)
             marked = replace(cart, planned=cart.abandonment_id)
             person = replace(person, carts=person.carts | {cart_id: marked})
     for request in person.requests:
@@ -39,32 +56,60 @@ def decide(person: Person, key: Key, *, now: int, shop: Shop) -> Person:
     return _forget(_end_stopped(person, key, now=now), now=now)
 
 
-def wake(person: Person, key: Key, *, now: int, shop: Shop) -> tuple[Person, Letter | None]:
+def wake(person: Person, key: Key, *, now: int, shop: Shop, orders_flow: bool = True) -> Woken:
     """What time demands: ends, and at most one letter. While one is being sent, the others wait for its result."""
     person = _end_expired(_end_stopped(person, key, now=now), key, now=now)
-    for plan in sorted(person.plans.values(), key=lambda p: (p.due_at, p.plan_id)):
-        if plan.due_at > now or any(p.sending_at is not None for p in person.plans.values()):
+    for due in sorted(person.plans.values(), key=lambda p: (p.due_at, p.plan_id)):
+        if due.due_at > now or any(p.sending_at is not None for p in person.plans.values()):
             break
-        stop = held_back(person, plan, now=now, shop=shop)
+        stop = held_back(person, due, now=now, shop=shop)
         if stop is not None:
-            person = _end(person, key, plan, stop, now=now)
+            person = _end(person, key, due, stop, now=now)
             continue
-        sending = replace(plan, sending_at=now, tries=plan.tries + 1)
-        person = replace(person, plans=person.plans | {plan.plan_id: sending})
-        return person, letter_for(person, key, sending)
-    return _forget(person, now=now), None
+        pause = wait(person, due, now=now, shop=shop, orders_flow=orders_flow)
+        if pause is not None:
+            person = _put_off(person, key, due, pause, now=now)
+            continue
+        step = step_of(due, shop)
+        if step is not None and step.offer is not None and due.gift is None and not due.by_hand:
+            return Woken(person, wants=due)
+        return send(person, key, due, now=now)
+    return Woken(_forget(person, now=now))
 
 
-def settle(person: Person, key: Key, plan_id: str, result: Result, *, now: int) -> Person:
-    """The person after the plan's sending ended in `result`."""
+def send(person: Person, key: Key, due: Plan, *, now: int) -> Woken:
+    """The plan is on its way: the state says so before the letter leaves."""
+    sending = replace(due, sending_at=now, tries=due.tries + 1)
+    person = replace(person, plans=person.plans | {due.plan_id: sending})
+    return Woken(person, letter_for(person, key, sending))
+
+
+def give(person: Person, due: Plan, gift: Gift) -> tuple[Person, Plan]:
+    """The plan with the code that is now this person's."""
+    given = replace(due, gift=gift)
+    return replace(person, plans=person.plans | {due.plan_id: given}), given
+
+
+def without_code(person: Person, key: Key, due: Plan, *, now: int) -> Person:
+    """The pool is empty and the shop wants no message without a code: wait for more."""
+    words = "There is no code left for the offer of this step; more can be added with `cartwake offers add`."
+    return _put_off(person, key, due, Wait(now + AGAIN_MS[1], "no_code", words), now=now)
+
+
+def settle(person: Person, key: Key, plan_id: str, result: Result, *, now: int, resend: bool = False) -> Person:
+    """The person after the plan's sending ended in `result`; `resend`: what may have left is sent once more."""
     plan = person.plans.get(plan_id)
     if plan is None or plan.sending_at is None:
         return person
     match result:
         case Sent() | Uncertain():
             # said to be sent when it was handed over: progress may have run on while the relay thought about it
-            person = replace(person, written_at=max(person.written_at, plan.sending_at))
-            person = _end(person, key, plan, _left(person, result), now=plan.sending_at, mail=result.mail)
+            recent = (*person.on(plan.channel).written, plan.sending_at)[-MOST_WRITTEN:]
+            person = stand(person, plan.channel, written=recent)
+            if isinstance(result, Uncertain) and resend and plan.tries <= 1:
+                person = _again(person, replace(plan, held="uncertain"), now + AGAIN_MS[1])
+            else:
+                person = _end(person, key, plan, _left(person, plan, result), now=plan.sending_at, mail=result.mail)
         case Held():
             person = _end(person, key, plan, Stop("message.suppressed", result.reason, result.words), now=now)
         case Failed():
@@ -78,11 +123,12 @@ def settle(person: Person, key: Key, plan_id: str, result: Result, *, now: int) 
     return _forget(_end_stopped(person, key, now=now), now=now)
 
 
-def interrupted(person: Person, key: Key) -> Person:
-    """After a crash: nobody knows whether what was being sent has left, so it is held and said."""
+def interrupted(person: Person, key: Key, *, resend: bool = False) -> Person:
+    """After a crash: nobody knows whether what was being sent has left, so it is held and said, or sent again."""
     for plan in list(person.plans.values()):
         if plan.sending_at is not None:
-            person = settle(person, key, plan.plan_id, Uncertain(message_id=plan.plan_id), now=plan.sending_at)
+            unknown = Uncertain(message_id=plan.plan_id)
+            person = settle(person, key, plan.plan_id, unknown, now=plan.sending_at, resend=resend)
     return person
 
 
@@ -101,59 +147,55 @@ def next_wake(person: Person) -> int | None:
     return min(times, default=None)
 
 
-def uncertain_words(email: str | None, message_id: str) -> str:
-    """What a shop should do about a mail of which nobody knows whether it left."""
+def uncertain_words(to: str | None, message_id: str) -> str:
+    """What a shop should do about a message of which nobody knows whether it left."""
     return (
-        f"The connection or the process ended after the mail to {email or 'this person'} was handed over and before "
-        "the mail server answered, so it may or may not have arrived. It is not sent again by itself. Look for "
-        f"Message-ID {message_id} in the mail server's log; if it is not there, send the reminder by hand tomorrow."
+        f"The connection or the process ended after the message to {to or 'this person'} was handed over and before "
+        "the server answered, so it may or may not have arrived. It is not sent again by itself. Look for "
+        f"Message-ID {message_id} in the server's log; if it is not there, send the reminder by hand tomorrow."
     )
 
 
 # -- making plans --------------------------------------------------------------------------------------------------
-def _automatic(cart_id: str, cart: Cart, key: Key, now: int, shop: Shop) -> Plan:
-    assert cart.abandonment_id is not None
-    return Plan(
-        plan_id=plan_id_for(cart.abandonment_id, key[1]),
-        cart_id=cart_id,
-        abandonment_id=cart.abandonment_id,
-        made_at=now,
-        due_at=cart.abandoned_at + shop.delay_ms,
-        expires_at=cart.abandoned_at + shop.expiry_ms,
-        last_activity=cart.last_activity,
-    )
-
-
 def _asked(person: Person, key: Key, request: Request, *, now: int, shop: Shop) -> Person:
     cart = person.carts.get(request.cart_id)
-    plan = Plan(
+    asked = Plan(
         plan_id=derived_id("request", request.event_id),
         cart_id=request.cart_id,
         abandonment_id=cart.abandonment_id if cart else None,
+        template=template_of(cart.stage if cart else None),
         request_id=request.request_id or request.event_id,
         requested_by=request.requested_by,
+        text=request.text,
         made_at=now,
         due_at=now,
-        expires_at=now + shop.expiry_ms,
+        expires_at=now + ms(shop.reminders.expiry),
         last_activity=cart.last_activity if cart else now,
     )
-    person = _planned(person, key, plan, now=now)
+    person = _planned(person, key, asked, f"Asked for by {asked.requested_by}.", now=now)
     unknown = cart is None or cart.abandonment_id is None
-    if unknown and silence(person) is None and plan.plan_id in person.plans:
+    if unknown and silence(person, asked.channel) is None and asked.plan_id in person.plans:
         words = f"No cart {request.cart_id} left by this person is known; it may be in use, or older than 90 days."
-        return _end(person, key, plan, Stop("message.suppressed", "unknown_cart", words), now=now)
+        return _end(person, key, asked, Stop("message.suppressed", "unknown_cart", words), now=now)
     return person
 
 
-def _planned(person: Person, key: Key, plan: Plan, *, now: int) -> Person:
+def _planned(person: Person, key: Key, plan: Plan, words: str, *, now: int) -> Person:
     if plan.plan_id in person.plans or plan.plan_id in person.done:
         return person
-    said = say(person, key, plan, "message.planned", now=now, due_at=rfc3339(plan.due_at), words=_planned_words(plan))
+    said = say(person, key, plan, "message.planned", now=now, due_at=rfc3339(plan.due_at), words=words)
     return replace(person, plans=person.plans | {plan.plan_id: plan}, outbox=(*person.outbox, said))
 
 
-def _planned_words(plan: Plan) -> str | None:
-    return f"Asked for by {plan.requested_by}." if plan.requested_by else None
+def _put_off(person: Person, key: Key, due: Plan, pause: Wait, *, now: int) -> Person:
+    """The plan looked at again later; the reason is said when it is a new one."""
+    later = replace(due, due_at=pause.until, held=pause.reason)
+    person = replace(person, plans=person.plans | {due.plan_id: later})
+    if due.held == pause.reason:
+        return person
+    details = {"reason": pause.reason, "words": pause.words, "due_at": rfc3339(pause.until)}
+    said = say(person, key, later, "message.held", now=now, part=str(now), **details)
+    return replace(person, outbox=(*person.outbox, said))
 
 
 def _again(person: Person, plan: Plan, due_at: int) -> Person:
@@ -175,8 +217,11 @@ def _end_expired(person: Person, key: Key, *, now: int) -> Person:
         if plan.sending_at is not None or now < plan.expires_at:
             continue
         if plan.tries:
-            words = f"The mail server could not be reached or put us off {plan.tries} times, until it was too late."
+            words = f"The server could not be reached or put us off {plan.tries} times, until it was too late."
             stop = Stop("message.failed", "mail_unavailable", words)
+        elif plan.held:
+            words = f"Held ({plan.held}) until it was too late, since {rfc3339(plan.expires_at)[:16]} UTC."
+            stop = Stop("message.expired", plan.held, words)
         else:
             stop = Stop(
                 "message.expired", "expired", f"Too late for a reminder since {rfc3339(plan.expires_at)[:16]} UTC."
@@ -192,23 +237,31 @@ def _end(person: Person, key: Key, plan: Plan, stop: Stop, *, now: int, mail: di
     return replace(person, plans=plans, done=done, outbox=(*person.outbox, said))
 
 
-def _left(person: Person, result: Sent | Uncertain) -> Stop:
+def _left(person: Person, plan: Plan, result: Sent | Uncertain) -> Stop:
     if isinstance(result, Sent):
         return Stop("message.sent", "", result.words)
-    return Stop("message.uncertain", "no_answer", uncertain_words(person.email, result.message_id))
+    return Stop("message.uncertain", "no_answer", uncertain_words(contact(person, plan.channel), result.message_id))
 
 
 def _bounced(person: Person, key: Key, plan: Plan, words: str, *, now: int) -> Person:
+    """A dead mailbox or number is not written to again; a browser that is gone is forgotten."""
+    browser = person.push[-1] if plan.channel == "push" and person.push else None
     event = SubscriberEvent(
         event_id=derived_id(plan.plan_id, "bounced"),
-        type="subscriber.bounced",
+        type="subscriber.updated" if browser else "subscriber.bounced",
         shop_id=key[0],
         subscriber_id=key[1],
         occurred_at=to_datetime(now),
         reason=f"hard: {words}"[:500],
+        channels=(plan.channel,),
+        push_gone=browser.endpoint if browser else None,
     )
+    if browser:
+        person = replace(person, push=person.push[:-1])
+    else:
+        person = stand(person, plan.channel, bounced=True)
     said = Out(topics.SUBSCRIBER_EVENTS.name, key[1], encode(event))
-    return replace(person, silenced=person.silenced or "bounced", outbox=(*person.outbox, said))
+    return replace(person, outbox=(*person.outbox, said))
 
 
 # -- forgetting -----------------------------------------------------------------------------------------------------
