@@ -95,7 +95,7 @@ class QuietHours(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ReminderRules(Struct, frozen=True, forbid_unknown_fields=True):
-    """All rules of a shop. `cap` is messages per person and channel within 24 hours; `expiry` counts from a step's time.
+    """All rules of a shop. `cap` is messages per person and channel in 24 hours; `expiry` counts from a step's time.
 
     `enabled_at` is when reminders were switched on (set by whoever sets them): carts left before are not written to.
     """
@@ -143,7 +143,8 @@ def _check_step(step: Step) -> None:
     if len({variant.name for variant in step.variants}) != len(step.variants):
         raise ConfigurationError("two variants have the same name")
     try:
-        check_amount(step.only.value_from, "value_from"), check_amount(step.only.value_to, "value_to")
+        check_amount(step.only.value_from, "value_from")
+        check_amount(step.only.value_to, "value_to")
         for code in step.only.currencies:
             check_currency(code)
     except InvalidEvent as exc:

@@ -29,6 +29,11 @@ _SILENCED: Final = {
     "erased": "The person's data was erased on request.",
     "unsubscribed": "The person unsubscribed.",
 }
+_MISSING: Final = {
+    "email": "No e-mail address of this person is known.",
+    "sms": "No telephone number of this person is known.",
+    "push": "No browser of this person takes push messages.",
+}
 _NAMES: Final = {"email": "mails", "sms": "text messages", "push": "push messages"}
 
 
@@ -95,25 +100,18 @@ def _switched_off(plan: Plan, shop: Shop) -> Stop | None:
 
 
 def _unreachable(person: Person, plan: Plan, shop: Shop) -> Stop | None:
-    match plan.channel:
-        case "email":
-            if person.email is None:
-                return _suppressed("no_address", "No e-mail address of this person is known.")
-            problem = check_address(person.email)
-            if problem is not None:
-                return _suppressed("invalid_address", f"The e-mail address can't be written to: {problem}")
-            if _is_blocked(person.email, shop.reminders.blocked):
-                return _suppressed("blocked", "The address is on the shop's block list.")
-        case "sms":
-            if person.phone is None:
-                return _suppressed("no_address", "No telephone number of this person is known.")
-            problem = check_number(person.phone, shop.profile.phone_region)
-            if problem is not None:
-                return _suppressed("invalid_address", f"The telephone number can't be written to: {problem}")
-        case "push":
-            if not person.push:
-                return _suppressed("no_address", "No browser of this person takes push messages.")
-    return None
+    known = {"email": person.email, "sms": person.phone, "push": person.push or None}[plan.channel]
+    if known is None:
+        return _suppressed("no_address", _MISSING[plan.channel])
+    if plan.channel == "email" and person.email and _is_blocked(person.email, shop.reminders.blocked):
+        return _suppressed("blocked", "The address is on the shop's block list.")
+    problem = None
+    if plan.channel == "email":
+        problem = check_address(person.email or "")
+    elif plan.channel == "sms":
+        problem = check_number(person.phone or "", shop.profile.phone_region)
+    name = "telephone number" if plan.channel == "sms" else "e-mail address"
+    return None if problem is None else _suppressed("invalid_address", f"The {name} can't be written to: {problem}")
 
 
 def _not_agreed(person: Person, plan: Plan) -> Stop | None:

@@ -9,7 +9,7 @@ from reminders.person import Cart, Gift, Key, Person, Plan
 class Letter(Struct, frozen=True, kw_only=True):
     """Everything rendering and sending need, so that neither looks at the state.
 
-    `to` is an address, a number in E.164 or a push endpoint; `template` names what words are used, `text` replaces them.
+    `to` is an address, a number or a push endpoint; `template` names the words to use, `text` replaces them.
     """
 
     key: Key

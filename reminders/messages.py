@@ -8,6 +8,7 @@ from cartwake.clock import rfc3339
 from cartwake.model import Message, derived_id, encode
 from reminders.person import Key, Out, Person, Plan
 
+
 def plan_id_for(abandonment_id: str, subscriber_id: str, *, step: int = 1, channel: str = "email") -> str:
     """The plan of one step to write to this person about this abandonment."""
     return derived_id("plan", abandonment_id, step, channel, subscriber_id)
@@ -24,9 +25,7 @@ def contact(person: Person, channel: str) -> str | None:
             return urlsplit(person.push[-1].endpoint).hostname if person.push else None
 
 
-def say(
-    person: Person, key: Key, plan: Plan, type_: Any, *, now: int, part: str = "", **details: str | None
-) -> Out:
+def say(person: Person, key: Key, plan: Plan, type_: Any, *, now: int, part: str = "", **details: Any) -> Out:
     """The record that says what happened to `plan`; `part` tells what can happen several times apart."""
     cart = person.carts.get(plan.cart_id)
     message = Message(

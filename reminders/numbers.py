@@ -20,4 +20,6 @@ def e164(text: str, region: str = "") -> str:
     problem = check_number(text, region)
     if problem is not None:
         raise ValueError(problem)
-    return str(phonenumbers.format_number(phonenumbers.parse(text, region or None), phonenumbers.PhoneNumberFormat.E164))
+    return str(
+        phonenumbers.format_number(phonenumbers.parse(text, region or None), phonenumbers.PhoneNumberFormat.E164)
+    )

@@ -11,7 +11,7 @@ from cartwake.shops import Shop
 from reminders.letter import Letter
 from reminders.outcomes import Cancelled, Failed, Later, Result, Sent, Uncertain
 
-M = TypeVar("M", bound="Outgoing", contravariant=True)
+M_contra = TypeVar("M_contra", bound="Outgoing", contravariant=True)
 
 #: Seconds before the second and third try. More would keep other mails waiting: after them the plan waits instead.
 PAUSES: Final = (1.0, 5.0)
@@ -49,10 +49,10 @@ class Outgoing(Protocol):
         ...
 
 
-class Channel(Protocol[M]):
+class Channel(Protocol[M_contra]):
     """Brings messages of one kind to a server."""
 
-    async def send(self, message: M, /) -> Sent | Failed | Uncertain:
+    async def send(self, message: M_contra, /) -> Sent | Failed | Uncertain:
         """Hand the message over once. Raises MailUnavailable when it certainly did not leave and may later."""
         ...
 
@@ -66,8 +66,8 @@ class Medium:
 
 
 async def deliver(
-    channel: Channel[M],
-    mail: M,
+    channel: Channel[M_contra],
+    mail: M_contra,
     *,
     cancelled: Callable[[], bool],
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,

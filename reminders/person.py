@@ -194,7 +194,8 @@ class Code(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="code"):
     plan_id: str | None = None
 
 
-State = Person | Alias | Rhythm | Code
+Subscriber = Person | Alias
+State = Subscriber | Rhythm | Code
 
 
 def is_person(subscriber_id: str) -> bool:

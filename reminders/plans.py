@@ -16,13 +16,14 @@ from cartwake.clock import rfc3339, to_datetime
 from cartwake.model import SubscriberEvent, derived_id, encode
 from cartwake.rules import ms
 from cartwake.shops import Shop
+from reminders import planning
 from reminders.fold import stand
 from reminders.gates import held_back, silence, step_of, stopped, wait
 from reminders.letter import Letter, letter_for
 from reminders.messages import contact, say
 from reminders.outcomes import Cancelled, Failed, Held, Later, Result, Sent, Uncertain
 from reminders.person import MOST_DONE, Cart, Gift, Key, Out, Person, Plan, Request, Stop, Wait
-from reminders.planning import Left, plan, template_of
+from reminders.planning import Left, template_of
 
 MOST_WRITTEN: Final = 10
 FORGET_MS: Final = timedelta(days=90) // timedelta(milliseconds=1)
@@ -43,7 +44,7 @@ def decide(person: Person, key: Key, *, now: int, shop: Shop) -> Person:
     """Plans for what was left or asked for; an end for every plan that facts have stopped."""
     for cart_id, cart in person.carts.items():
         if cart.abandonment_id is not None and cart.planned != cart.abandonment_id:
-            for decision in plan(person, Left(key, cart_id, cart), now=now, rules=shop.reminders):
+            for decision in planning.plan(person, Left(key, cart_id, cart), now=now, rules=shop.reminders):
                 person = _planned(person, key, decision.plan, decision.words, now=now)
                 if decision.stop is not None and decision.plan.plan_id in person.plans:
                     person = _end(person, key, decision.plan, decision.stop, now=now)
@@ -256,10 +257,7 @@ def _bounced(person: Person, key: Key, plan: Plan, words: str, *, now: int) -> P
         channels=(plan.channel,),
         push_gone=browser.endpoint if browser else None,
     )
-    if browser:
-        person = replace(person, push=person.push[:-1])
-    else:
-        person = stand(person, plan.channel, bounced=True)
+    person = replace(person, push=person.push[:-1]) if browser else stand(person, plan.channel, bounced=True)
     said = Out(topics.SUBSCRIBER_EVENTS.name, key[1], encode(event))
     return replace(person, outbox=(*person.outbox, said))
 

@@ -13,10 +13,10 @@ after a crash ends as uncertain.
 
 import heapq
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final, cast
 
 import msgspec
 from msgspec.structs import replace
@@ -42,7 +42,7 @@ from reminders.letter import Letter
 from reminders.links import ERASED, Links
 from reminders.outbox import Medium, Outgoing, deliver
 from reminders.outcomes import Held, Result
-from reminders.person import Alias, Key, Out, Person, Plan, Rhythm, State, is_person
+from reminders.person import Alias, Key, Out, Person, Plan, Rhythm, State, Subscriber, is_person
 from reminders.render import Unfit
 
 log = logging.getLogger(__name__)
@@ -94,7 +94,7 @@ class Reminders:
     def on_restored(self) -> None:
         """Set the timers, write what had been decided, hold what was being sent."""
         for key, state in list(self._ctx.table.items()):
-            if key[0] == ERASED:
+            if key[0] == ERASED or not isinstance(state, Person | Alias):
                 self._codes.restore(key, state)
                 continue
             if isinstance(state, Person) and any(p.sending_at is not None for p in state.plans.values()):
@@ -208,14 +208,14 @@ class Reminders:
         if not shop.reminders.hold_when_orders_stop:
             return True
         known = self._ctx.table.get(_rhythm_key(shop.shop_id))
-        flow = not isinstance(known, Rhythm) or rhythm.flows(known, now)
-        if flow:
+        if not isinstance(known, Rhythm) or rhythm.flows(known, now):
             self._silent.discard(shop.shop_id)
-        elif shop.shop_id not in self._silent:
+            return True
+        if shop.shop_id not in self._silent:
             self._silent.add(shop.shop_id)
             self._ctx.count("orders_silent")
             log.warning("no orders of shop %s since %s: sends are held", shop.shop_id, rfc3339(known.last_at))
-        return flow
+        return False
 
     def _publish(self, effect: Publish) -> None:
         for out in effect.outs:
@@ -225,13 +225,14 @@ class Reminders:
         self._save(effect.key, replace(state, outbox=state.outbox[len(effect.outs) :]))
 
     # -- state ---------------------------------------------------------------------------------------------------
-    def _load(self, key: Key) -> State:
-        if not is_person(key[1]):
-            return self._ctx.table.get(key) or Alias()
+    def _load(self, key: Key) -> Subscriber:
         table = self._ctx.table
-        return table.get(key) or table.get(self._links.tombstone(key)) or Person()
+        known = table.get(key)
+        if known is None and is_person(key[1]):
+            known = table.get(self._links.tombstone(key)) or Person()
+        return cast(Subscriber, known or Alias())
 
-    def _save(self, key: Key, state: Person | Alias, *, before: Person | None = None) -> None:
+    def _save(self, key: Key, state: Subscriber, *, before: Person | None = None) -> None:
         table = self._ctx.table
         if before is not None and isinstance(state, Person):
             self._codes.take_back(key[0], before, state)

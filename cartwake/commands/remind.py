@@ -1,4 +1,4 @@
-"""`cartwake remind CART_ID`: ask for a reminder now, as the console's button does, and wait for its outcome."""
+"""`cartwake remind CART_ID …`: ask for reminders now, as the console's button does, and wait for their outcomes."""
 
 import sys
 import time
@@ -11,6 +11,7 @@ from cartwake import settings as settings_file
 from cartwake.errors import CartwakeError, Rejected
 
 if TYPE_CHECKING:
+    from cartwake.publish import Publisher
     from sinks.carts import Carts
     from sinks.rows import CartRow
 
@@ -18,47 +19,73 @@ _PATIENCE_S = 15.0
 _POLL_S = 0.25
 _PENDING = ("planned", "sending")
 _SENT = ("sent", "opened", "clicked")
+_MOST_TEXT = 2_000
 
 
 @click.command("remind")
-@click.argument("cart_id")
-@click.option("--shop", default="main", show_default=True, help="the cart's shop")
-def command(cart_id: str, shop: str) -> None:
-    """Write to the person of the abandoned cart CART_ID now, and say what became of it."""
+@click.argument("cart_ids", nargs=-1, required=True)
+@click.option("--shop", default="main", show_default=True, help="the carts' shop")
+@click.option("--text", help="own words instead of the template's introduction, 2,000 characters at most")
+def command(cart_ids: tuple[str, ...], shop: str, text: str | None) -> None:
+    """Write to the person of each abandoned cart CART_IDS now, and say what became of it; `-` reads them from input.
+
+    Of several carts each has its line, and the exit code is 1 when a reminder was not sent.
+    """
     from cartwake.broker import ensure_topics
-    from cartwake.clock import SystemClock, to_datetime
-    from cartwake.model import SubscriberEvent, encode
     from cartwake.publish import Publisher
-    from cartwake.topics import SUBSCRIBER_EVENTS
-    from console.cart import why_no_reminder
     from local.stack import embedded
     from sinks.carts import Carts
     from sinks.clickhouse import ClickHouse
 
+    wanted = list(dict.fromkeys(sys.stdin.read().split() if cart_ids == ("-",) else cart_ids))
+    if text is not None and not 0 < len(text) <= _MOST_TEXT:
+        raise Rejected(f"--text has {len(text)} characters; at least one and at most {_MOST_TEXT:,}")
     with (
         embedded(settings_file.load(), kafka=True, clickhouse=True, say=_say) as settings,
         ClickHouse.open(settings.clickhouse_dsn, settings.clickhouse_database) as store,
     ):
         carts = Carts(store)
-        row = latest(carts, cart_id, shop)
-        if reason := why_no_reminder(row):
-            raise Rejected(reason)
         ensure_topics(settings, say=_say, patience=5)
-        request_id = str(uuid.uuid4())
-        event = SubscriberEvent(
-            event_id=request_id,
-            type="subscriber.reminder_requested",
-            shop_id=row.shop_id,
-            subscriber_id=row.subscriber_id,
-            occurred_at=to_datetime(SystemClock().now_ms()),
-            cart_id=row.cart_id,
-            request_id=request_id,
-            requested_by="command line",
-        )
         with Publisher(settings) as publisher:
-            publisher.send_and_wait(SUBSCRIBER_EVENTS, row.subscriber_id, encode(event))
-        _say(f"asked for a reminder of cart {row.cart_id}; waiting for its outcome")
-        sys.stdout.write(_outcome(carts, request_id) + "\n")
+            asked = {cart_id: _ask(carts, publisher, cart_id, shop, text) for cart_id in wanted}
+        _say(f"asked for {sum(isinstance(x, str) for x in asked.values())}; waiting for the answer")
+        until = time.monotonic() + _PATIENCE_S
+        ends = {cart_id: _outcome(carts, request, until) for cart_id, request in asked.items()}
+    if len(ends) == 1 and isinstance(end := next(iter(ends.values())), CartwakeError):
+        raise end
+    for cart_id, end in ends.items():
+        sys.stdout.write(f"{end}\n" if len(ends) == 1 else f"{cart_id}  {end}\n")
+    if unsent := sum(isinstance(end, CartwakeError) for end in ends.values()):
+        raise Rejected(f"{unsent} of {len(ends)} reminders were not sent")
+
+
+def _ask(carts: "Carts", publisher: "Publisher", cart_id: str, shop: str, text: str | None) -> "str | CartwakeError":
+    """The id of the request that is now on the broker, or why there is none."""
+    from cartwake.clock import SystemClock, to_datetime
+    from cartwake.model import SubscriberEvent, encode
+    from cartwake.topics import SUBSCRIBER_EVENTS
+    from console.cart import why_no_reminder
+
+    try:
+        row = latest(carts, cart_id, shop)
+    except Rejected as exc:
+        return exc
+    if reason := why_no_reminder(row):
+        return Rejected(reason)
+    request_id = str(uuid.uuid4())
+    event = SubscriberEvent(
+        event_id=request_id,
+        type="subscriber.reminder_requested",
+        shop_id=row.shop_id,
+        subscriber_id=row.subscriber_id,
+        occurred_at=to_datetime(SystemClock().now_ms()),
+        cart_id=row.cart_id,
+        request_id=request_id,
+        requested_by="command line",
+        message=text,
+    )
+    publisher.send_and_wait(SUBSCRIBER_EVENTS, row.subscriber_id, encode(event))
+    return request_id
 
 
 def latest(carts: "Carts", cart_id: str, shop: str) -> "CartRow":
@@ -76,22 +103,24 @@ def latest(carts: "Carts", cart_id: str, shop: str) -> "CartRow":
             )
 
 
-def _outcome(carts: "Carts", request_id: str) -> str:
-    """The outcome in words when the mail was sent; raises Rejected with them when not."""
+def _outcome(carts: "Carts", request: "str | CartwakeError", until: float) -> "str | CartwakeError":
+    """The outcome in words when the message was sent, else the error that says why not."""
     from console import words
 
-    until = time.monotonic() + _PATIENCE_S
-    while time.monotonic() < until:
-        status, why = carts.request_result(request_id) or ("planned", "")
+    if isinstance(request, CartwakeError):
+        return request
+    while True:
+        status, why = carts.request_result(request) or ("planned", "")
         if status in _SENT:
             return f"sent: {words.explained(status, why)}"
         if status not in _PENDING:
-            raise Rejected(f"{status}: {words.explained(status, why)}")
+            return Rejected(f"{status}: {words.explained(status, why)}")
+        if time.monotonic() >= until:
+            return CartwakeError(
+                f"no outcome within {_PATIENCE_S:.0f} s. The request is in Kafka and is answered when the roles "
+                "`reminders` and `sink` are at work: cartwake doctor"
+            )
         time.sleep(_POLL_S)
-    raise CartwakeError(
-        f"no outcome within {_PATIENCE_S:.0f} s. The request is in Kafka and is answered when the roles `reminders` "
-        "and `sink` are at work: cartwake doctor"
-    )
 
 
 def _say(words: str) -> None:

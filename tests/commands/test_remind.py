@@ -80,3 +80,22 @@ def test_no_answer_in_time_says_what_must_run(run: Run, left: ClickHouse, monkey
     said = run("remind", "c1")
     assert isinstance(said.exception, CartwakeError)
     assert "cartwake doctor" in str(said.exception)
+
+
+def test_of_many_carts_each_has_its_account(run: Run, answered: Callable[..., threading.Thread]) -> None:
+    thread = answered("sent")
+    said = run("remind", "c1", "c12", "nobody", "c1", "--text", "Your cart is still here.")
+    thread.join()
+    lines = said.stdout.splitlines()
+    assert [line.partition("  ")[0] for line in lines] == ["c1", "c12", "nobody"]
+    assert lines[0].startswith("c1  sent: ")
+    assert "Nobody is known" in lines[1]
+    assert "no abandoned cart 'nobody'" in lines[2]
+    assert isinstance(said.exception, Rejected)
+    assert str(said.exception) == "2 of 3 reminders were not sent"
+
+
+@pytest.mark.parametrize("text", ["", "x" * 2_001])
+def test_own_words_that_are_too_long_or_none_are_refused_before_anything_is_asked(run: Run, text: str) -> None:
+    said = run("remind", "c1", "--text", text, kafka_bootstrap="127.0.0.1:1")
+    assert "at most 2,000" in str(said.exception)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from cartwake.clock import rfc3339, to_ms
-from cartwake.model import Consent, PushTarget, Setting
+from cartwake.model import Consent, OfferCode, PushTarget, Setting
 from reminders.outcomes import Failed, Uncertain
 from reminders.rhythm import MISSED, Rhythm, flows, heard, missed
 from tests.reminders.world import ANA, DAY, HOUR, MINUTE, T0, Server, World, cart, event
@@ -230,9 +230,7 @@ def offering(*codes: str, **offer: Any) -> World:
     return world.hear(*(code(text) for text in codes), at=T0)
 
 
-def code(text: str) -> Any:
-    from cartwake.model import OfferCode
-
+def code(text: str) -> OfferCode:
     return OfferCode(pool="winter", code=text)
 
 

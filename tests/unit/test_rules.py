@@ -30,7 +30,10 @@ def test_the_example_of_every_error_is_right() -> None:
         ({"steps": [{"variants": [{"name": "a", "share": 30}]}]}, "add up to 100"),
         ({"steps": [{"variants": [{"name": "a", "share": 50}, {"name": "a", "share": 50}]}]}, "same name"),
         ({"steps": [{"offer": {}}]}, "either a pool or a callback"),
-        ({"steps": [{"offer": {"pool": "a", "callback": "https://shop.example.com/o"}}]}, "either a pool or a callback"),
+        (
+            {"steps": [{"offer": {"pool": "a", "callback": "https://example.com/o"}}]},
+            "either a pool or a callback",
+        ),
         ({"steps": [{"offer": {"callback": "ftp://shop.example.com"}}]}, "callback"),
         ({"steps": [{"template": "../../etc/passwd"}]}, "template"),
         ({"quiet_hours": {"begin": "24:00"}}, "begin"),

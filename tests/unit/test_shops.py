@@ -95,7 +95,11 @@ def test_each_change_is_noticed_and_touches_only_its_shop() -> None:
     shops = Shops()
     shops.apply(Setting(shop_id="a", name="carts", value={"idle": "45m"}))
     shops.apply(Setting(shop_id="a", name="reminders", value={"steps": [{"after": "1h"}]}))
-    assert (shops.of("a").idle_ms, shops.of("a").reminders.steps[0].after, shops.of("b").idle_ms) == (2_700_000, "1h", 7_200_000)
+    assert (shops.of("a").idle_ms, shops.of("a").reminders.steps[0].after, shops.of("b").idle_ms) == (
+        2_700_000,
+        "1h",
+        7_200_000,
+    )
     assert shops.version == 2
     assert [shop.shop_id for shop in shops] == ["a"]
 
