@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import confluent_kafka
-from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from streams.runtime.producer import SendFailed
 from streams.runtime.progress import BrokerClock
@@ -21,6 +21,7 @@ OWNER: Final = b"\0owner"  # a key that no packed key equals; its record says wh
 PATIENCE_S: Final = 60.0
 ATTEMPTS: Final = 3
 _SOME: Final = 10_000
+_PAUSE_S: Final = 0.02  # `consume` waits so long for its full number, at the end of the log too
 
 
 class Fenced(Exception):
@@ -60,6 +61,8 @@ class Changelog:
         for attempt in range(1, ATTEMPTS + 1):
             self._producer = self._connect()
             try:
+                # a client that is connected already asks at once, one that is not looks again after half a second
+                self._try(lambda: self._producer.list_topics(self._topic, PATIENCE_S))
                 self._try(lambda: self._producer.init_transactions(PATIENCE_S))
                 self.write([])
             except SendFailed:  # a coordinator that has only just begun may answer with an error of its own
@@ -99,6 +102,7 @@ class Changelog:
                 "bootstrap.servers": self._bootstrap,
                 "group.id": "restore",  # never joined: the partition is assigned by hand
                 "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
                 "isolation.level": "read_committed",
                 "enable.partition.eof": True,  # markers of transactions end the log, and no record says so
                 "fetch.wait.max.ms": 10,
@@ -110,10 +114,11 @@ class Changelog:
             }
         )
         try:
-            consumer.assign([TopicPartition(self._topic, self._partition, OFFSET_BEGINNING)])
+            # asking the client for the beginning costs half a second before it asks the broker
+            consumer.assign([TopicPartition(self._topic, self._partition, 0)])
             count, until = 0, time.monotonic() + PATIENCE_S
             while wanted():
-                messages = consumer.consume(_SOME, timeout=0.5)
+                messages = consumer.consume(_SOME, timeout=_PAUSE_S)
                 changes = [(m.key(), m.value()) for m in messages if m.error() is None]
                 table.load_all(changes)
                 count += len(changes)
