@@ -34,7 +34,13 @@ from sinks.clickhouse import ClickHouse
 
 LIVE_IDLE: Final = "20s"
 PATIENCE_S: Final = 90.0
-_HEADS: Final = (topics.CART_EVENTS, topics.DEVICE_EVENTS, topics.ORDER_EVENTS, topics.SUBSCRIBER_EVENTS)
+_HEADS: Final = (
+    topics.CART_EVENTS,
+    topics.DEVICE_EVENTS,
+    topics.ORDER_EVENTS,
+    topics.SUBSCRIBER_EVENTS,
+    topics.OFFER_CODES,
+)
 CAST: Final = (
     "cart-reader", "cart-guest", "cart-quick", "cart-back", "cart-kitchen-1", "cart-kitchen-2", "cart-late",
     "cart-phone", "cart-later", "cart-wrong", "cart-silent", "cart-withdrawn", "cart-odd",
@@ -112,7 +118,8 @@ def _open_shops(publisher: Publisher) -> None:
     for shop_id, idle in ((SHOP_ID, {"idle": "2h"}), (LIVE_SHOP_ID, {"idle": LIVE_IDLE, "trial": True})):
         set_for(publisher, shop_id, "shop", profile | address | sender)
         set_for(publisher, shop_id, "carts", idle)
-    set_for(publisher, SHOP_ID, "reminders", {"enabled": True, "delay": f"{DELAY // MINUTE}m"})
+    set_for(publisher, SHOP_ID, "reminders", {"steps": [{"after": f"{DELAY // MINUTE}m"}]})
+    set_for(publisher, LIVE_SHOP_ID, "reminders", {"steps": [{}]})
 
 
 def _shoppers(story: Story) -> int:

@@ -81,6 +81,7 @@ def pipeline(settings: Settings) -> Iterator[Pipeline]:
         ensure_topics(settings)
         set_for(publisher, "main", "carts", {"idle": "3s", "trial": True})
         set_for(publisher, "main", "shop", {"title": "The Quiet Kitchen", "url": "https://shop.example.com"})
+        set_for(publisher, "main", "reminders", {"steps": [{}]})
         running = msgspec.structs.replace(
             settings, smtp_host="127.0.0.1", smtp_port=settings.mailbox_port, smtp_tls="none"
         )
