@@ -6,7 +6,7 @@ import signal
 import sys
 
 #: To add one, write bench/<name>.py and name it here.
-NAMES = ("carts", "parts", "growth", "restore", "flow", "start")
+NAMES = ("carts", "parts", "growth", "restore", "flow", "start", "reminders")
 
 
 def main() -> int:

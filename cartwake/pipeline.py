@@ -106,8 +106,7 @@ def app(settings: Settings, role: str, stages: list[Stage[Any, Any]], say: Say) 
         forwarded_header=topics.FORWARDED,
         watermark_header=topics.WATERMARK,
         event_time=settings.time == "event",
-        # effects wait for a commit, and on event time mails keep up with a day that passes in seconds
-        commit_interval=0.1 if settings.time == "event" and role == "reminders" else 0.5,
+        effect_interval=0.01 if role == "reminders" else None,  # a message leaves when the state says so
         state_memory=settings.state_memory_mb * 1024 * 1024 // max(partitions_of.values()),
     )
     return App(config, stages)

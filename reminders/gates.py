@@ -21,7 +21,6 @@ _CLOSED: Final = {
     "returned": "The shopper came back to the cart.",
     "withdrawn": "Late events showed that the cart had not been left.",
     "unmatched": "The cart turned out not to be this person's.",
-    "emptied": "The cart was emptied.",
 }
 _SILENCED: Final = {
     "bounced": "The mailbox does not exist: an earlier mail came back.",

@@ -47,6 +47,8 @@ from reminders.render import Unfit
 
 log = logging.getLogger(__name__)
 
+#: Messages of a partition on their way at once: what a kill leaves uncertain is no more than these.
+MOST_SENDING: Final = 32
 _CARTS: Final = topics.SUBSCRIBER_CARTS.name
 _EVENTS: Final = topics.SUBSCRIBER_EVENTS.name
 _CODES: Final = topics.OFFER_CODES.name
@@ -85,6 +87,7 @@ class Reminders:
         self._links = links
         self._codes = Codes(ctx.table)
         self._silent: set[str] = set()
+        self._sending = 0
         self._timers: list[tuple[int, Key]] = []
         self._next: dict[Key, int] = {}
         self._publishing: set[Key] = set()
@@ -119,7 +122,7 @@ class Reminders:
 
     def on_progress(self, progress: int) -> None:
         """Do what is due."""
-        while self._timers and self._timers[0][0] <= progress:
+        while self._timers and self._timers[0][0] <= progress and self._sending < MOST_SENDING:
             at, key = heapq.heappop(self._timers)
             if self._next.get(key) == at:
                 del self._next[key]
@@ -143,6 +146,7 @@ class Reminders:
             self._publish(effect)
         elif result is not None:
             letter = effect.letter
+            self._sending -= 1
             self._cancelled.discard(letter.plan_id)
             self._ctx.count(type(result).__name__.lower())
             state = self._load(letter.key)
@@ -182,6 +186,7 @@ class Reminders:
             woken = self._give(woken.person, key, woken.wants, shop, now)
         self._save(key, woken.person, before=state)
         if woken.letter is not None:
+            self._sending += 1
             self._ctx.effect(Send(woken.letter))
 
     def _give(self, person: Person, key: Key, due: Plan, shop: Shop, now: int) -> plans.Woken:

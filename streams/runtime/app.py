@@ -5,6 +5,7 @@ A crash between any two leaves input that is read again and folds to the same.
 """
 
 import asyncio
+import contextlib
 import gc
 import logging
 import os
@@ -31,7 +32,7 @@ from streams.runtime.watchdog import Watchdog
 log = logging.getLogger(__name__)
 
 CLOCK_MARGIN_MS = 2 * FETCH_WAIT_MS  # an end seen now was true a fetch ago
-EFFECTS_AT_ONCE = 16
+EFFECTS_AT_ONCE = 256
 EFFECTS_PATIENCE_S = 2.5  # for effects under way before partitions are given back: the group waits meanwhile
 BATCH_BYTES = 256 * 1024  # of one fetch, compressed: the loop turns to something else after a batch
 GC_THRESHOLDS = (100_000, 20, 50)  # states come and go by the thousand, without cycles
@@ -54,6 +55,7 @@ class Config:
     watermark_header: str
     event_time: bool = False
     commit_interval: float = 0.5
+    effect_interval: float | None = None  # a commit follows so soon when an effect waits for it; None: at its time
     session_timeout: float = 10.0
     state_memory: int = 0  # bytes of states of one partition in memory, the rest on disk; 0: all in memory
     watch_s: float = 60.0  # how long fetching, folding, committing or the loop may stand still
@@ -206,11 +208,23 @@ class App(faust.App):  # type: ignore[misc]
     # -- committing -------------------------------------------------------------------------------------------
     async def _keep_committing(self) -> None:
         while not self.should_stop:
-            await asyncio.sleep(self.config.commit_interval)
+            await self._until_commit()
             try:
                 await self._commit()
             except Exception as exc:
                 await self.fail(exc)
+
+    async def _until_commit(self) -> None:
+        """Return when it is time to commit: soon when an effect waits for it, if it is to be so."""
+        config = self.config
+        if config.effect_interval is None:
+            await asyncio.sleep(config.commit_interval)
+            return
+        wanted = self._shared().wanted
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(wanted.wait(), config.commit_interval)
+            await asyncio.sleep(config.effect_interval)  # more of them may come together
+        wanted.clear()
 
     async def _commit(self) -> bool:
         """Outputs, changelog, offsets, effects: in this order. False when the partitions are no longer ours."""

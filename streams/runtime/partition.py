@@ -1,5 +1,6 @@
 """One partition of one stage at work: its context, its progress, and what its next commit needs."""
 
+import asyncio
 from collections import Counter, deque
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -78,6 +79,7 @@ class Surroundings:
     watermark_header: str
     event_time: bool
     clock: BrokerClock
+    wanted: asyncio.Event = field(default_factory=asyncio.Event)  # an effect waits for a commit
     counters: Counter[tuple[str, str]] = field(default_factory=Counter)
     partitions_of: dict[str, int] = field(default_factory=dict)  # by topic without prefix
     bad_in_row: int = 1_000
@@ -132,6 +134,7 @@ class Partition(Generic[K, S]):
     def effect(self, effect: Any) -> None:
         """Have the task perform `effect` once the state up to here is on the broker."""
         self.effects.append(effect)
+        self._shared.wanted.set()
 
     def dead_letter(self, record: Record, reason: str) -> None:
         """Put a record aside with its reason; raises Poisoned when too many go there."""
