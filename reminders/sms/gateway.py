@@ -227,7 +227,7 @@ def _generic(settings: Settings) -> Gateway:
         raise _wrong("sms_gateway", "the gateway's address is needed", "https://sms.example.com/v1/messages")
     try:
         gateway = msgspec.json.decode(settings.sms_request or "{}", type=Gateway)
-    except (msgspec.DecodeError, RecursionError) as exc:
+    except (msgspec.DecodeError, RecursionError, ValueError) as exc:  # ValueError: bytes that are no UTF-8
         raise _wrong("sms_request", str(exc), EXAMPLE) from exc
     if gateway.url:
         raise _wrong("sms_request", "`url` stands in sms_gateway", EXAMPLE)
@@ -257,8 +257,8 @@ def _check(gateway: Gateway, settings: Settings) -> None:
         if wrong:
             raise _wrong("sms_request", words, EXAMPLE)
     for name in ("account", "secret", "sender"):
-        if name in used and not getattr(settings, f"sms_{name}"):
-            raise _wrong(f"sms_{name}", f"is empty, and the request has {{{name}}}", "…")
+        if (name in used or ("basic" in used and name != "sender")) and not getattr(settings, f"sms_{name}"):
+            raise _wrong(f"sms_{name}", "is empty, and the request needs it", "…")
 
 
 def _check_url(url: str) -> None:

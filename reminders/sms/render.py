@@ -85,21 +85,20 @@ class SmsRenderer:
         except ValueError as exc:
             raise Unfit("invalid_address", f"The telephone number can't be written to: {exc}") from exc
         values = self._values(letter, shop)
-        kept = [values["recovery_url"], *([values["code"]] if letter.gift else [])]
         tried = None
         for shorter in _ever_shorter(values):
-            text = self._text(letter.template, shorter, kept)
+            text = self._text(letter.template, shorter)
             tried = size(text)
             if tried.segments <= self._segments:
                 return Sms(letter.plan_id, to, text, self._callback(letter))
         assert tried is not None, "there is a longest form"
         raise Unfit(
             "too_long",
-            f"The message has {tried.segments} segments ({tried.encoding}) at its shortest, and {self._segments} are the "
-            "most (CARTWAKE_SMS_SEGMENTS). Shorten the shop's title, its words or the address of the links.",
+            f"The message has {tried.segments} segments ({tried.encoding}) at its shortest, and {self._segments} are "
+            "allowed (CARTWAKE_SMS_SEGMENTS). Shorten the shop's title, its words or the address of the links.",
         )
 
-    def _text(self, template: str, values: Mapping[str, Any], kept: list[str]) -> str:
+    def _text(self, template: str, values: Mapping[str, Any]) -> str:
         language = values["language"]
         names = [f"{language}/{name}.sms.txt" for name in (template, "cart")]
         try:
@@ -109,9 +108,9 @@ class SmsRenderer:
         lines = (line(part, _MOST_TEXT) for part in filled.splitlines())
         text = "\n".join(part for part in lines if part)
         plain = transliterated(text) if self._transliterate else text
-        if all(part in plain for part in kept):
-            text = plain
-        if not all(part in text for part in kept):
+        if _is_whole(plain, values):
+            return plain
+        if not _is_whole(text, values):
             raise Unfit("missing_value", "The message's template leaves out the link, or the offer's code.")
         return text
 
@@ -154,6 +153,12 @@ class SmsRenderer:
 def takes_replies(sender: str) -> bool:
     """Whether a message can be answered: one from a name can't, so it offers a link instead of asking for STOP."""
     return bool(_NUMBER.fullmatch(sender) or _MESSAGING_SERVICE.fullmatch(sender))
+
+
+def _is_whole(text: str, values: Mapping[str, Any]) -> bool:
+    """Whether the link is in the text, and the code beside it."""
+    before, link, after = text.partition(values["recovery_url"])
+    return bool(link) and (values["code"] is None or values["code"] in f"{before}\n{after}")
 
 
 def _ever_shorter(values: dict[str, Any]) -> Iterator[dict[str, Any]]:
