@@ -75,16 +75,15 @@ class Exchange:
     answer: Answer
     cut: str = ""  # "connection": as soon as it is there; "headers": before the body is read; "body": after it
     asked: list[Asked] = field(default_factory=list)
-    talks: list[asyncio.Task[Any]] = field(default_factory=list)
-
-    @property
-    def connections(self) -> int:
-        return len(self.talks)
+    connections: int = 0
+    talks: set[asyncio.Task[Any]] = field(default_factory=set)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         talk = asyncio.current_task()
         assert talk is not None
-        self.talks.append(talk)
+        self.talks.add(talk)
+        talk.add_done_callback(self.talks.discard)
+        self.connections += 1
         try:
             with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):  # the client has gone
                 await self._talk(reader, writer)
@@ -164,9 +163,10 @@ async def serving(
     finally:
         await channel.close()
         server.close()
-        for talk in exchange.talks:
+        talks = list(exchange.talks)
+        for talk in talks:
             talk.cancel()
-        await asyncio.gather(*exchange.talks, return_exceptions=True)
+        await asyncio.gather(*talks, return_exceptions=True)
 
 
 def sent_by(exchange: Exchange, settings: Settings | None = None, sms: Sms | None = None, **options: Any) -> Any:
