@@ -9,13 +9,16 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC
+from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
 from babel import Locale, UnknownLocaleError
 from babel.dates import format_date
-from jinja2 import TemplateError
+from babel.numbers import format_currency
+from jinja2 import FileSystemLoader, StrictUndefined, TemplateError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from cartwake.clock import to_datetime
 from cartwake.rules import zone
@@ -24,10 +27,12 @@ from reminders.clean import first_name, line, web_url
 from reminders.letter import Letter
 from reminders.links import Links, Recovery
 from reminders.numbers import e164
-from reminders.render import DEFAULT_LANGUAGE, LINK_AGE_MS, TEMPLATES, Unfit, environment, money
+from reminders.render import LINK_AGE_MS, Unfit
 from reminders.sms.alphabet import Size, size, transliterated
 from reminders.sms.callbacks import Callbacks, Receipt
 
+TEMPLATES: Final = Path(__file__).parents[1] / "templates"
+DEFAULT_LANGUAGE: Final = "en"
 _MOST_CODE: Final = 100
 _MOST_TEXT: Final = 4_000  # what is longer never fits, and is refused by its segments
 _NAMES: Final = (60, 25)  # characters of a product's name, in turn
@@ -75,7 +80,9 @@ class SmsRenderer:
         self._segments = segments
         self._transliterate = transliterate
         self._callbacks = callbacks
-        self._env = environment(folder)
+        self._env = ImmutableSandboxedEnvironment(  # plain text: nothing to escape
+            loader=FileSystemLoader(folder), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        )
         self._languages = frozenset(p.parent.name for p in folder.glob("*/cart.sms.txt"))
 
     def __call__(self, letter: Letter, shop: Shop) -> Sms:
@@ -135,7 +142,7 @@ class SmsRenderer:
             "text": line(letter.text, _MOST_TEXT),
             "item": _product(letter),
             "more": len(letter.items) - 1,
-            "total": money(letter.value, letter.currency, locale),
+            "total": _money(letter.value, letter.currency, locale),
             "code": gift.code if gift else None,
             "offer": line(gift.text, 200) if gift else "",
             "until": _day(gift.until, shop, locale) if gift else None,
@@ -175,6 +182,13 @@ def _product(letter: Letter) -> str:
     item = letter.items[0]
     name = line(item.name, 200) or line(item.sku, 60)
     return " ".join(_HOST.sub(". ", name.replace("://", " ")).split())
+
+
+def _money(value: str | None, currency: str | None, locale: Locale) -> str | None:
+    """An amount as the reader writes it, or None where it is not known."""
+    if value is None or not currency or not Decimal(value).is_finite() or Decimal(value) == 0:
+        return None
+    return str(format_currency(Decimal(value), currency, locale=locale))
 
 
 def _day(at: int, shop: Shop, locale: Locale) -> str:

@@ -1,6 +1,7 @@
 """How a gateway is asked, what its answers mean, and which settings are refused before anything is sent."""
 
 import json
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cartwake.errors import ConfigurationError, MailUnavailable
-from cartwake.settings import Settings
+from cartwake.settings import Settings, load
 from reminders.outcomes import Failed, Sent, Uncertain
 from reminders.sms.gateway import Gateway, gateway_of, judge, request, values_of
 from tests.reminders.texts import ACCOUNT, NUMBER, SECRET, SENDER, generic, twilio
@@ -253,3 +254,29 @@ def test_a_request_that_is_no_json_is_refused(text: str) -> None:
 )
 def test_what_is_missing_is_named(settings: Settings, name: str) -> None:
     assert f"CARTWAKE_{name}" in refused(settings)
+
+
+@pytest.mark.parametrize("sender", [SENDER, "12345", "Porto", "A & B", "MG" + "0123456789abcdef" * 2, ""])
+def test_senders_that_there_are(sender: str) -> None:
+    assert load({"CARTWAKE_SMS_SENDER": sender}, Path("none")).sms_sender == sender
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("sender", "Porto Porto Porto"), ("sender", "12 34"), ("sender", "Pörto"), ("sender", "a\nb"), ("sender", "+"),
+        ("segments", "0"), ("segments", "11"), ("rate", "0"), ("rate", "0.5"), ("preset", "vonage"),
+        ("transliterate", "perhaps"), ("gateway", "sms.example.com"),
+    ],
+)  # fmt: skip
+def test_settings_that_can_not_be_meant_are_refused_with_an_example(name: str, value: str) -> None:
+    variable = f"CARTWAKE_SMS_{name.upper()}"
+    with pytest.raises(ConfigurationError) as wrong:
+        load({variable: value}, Path("none"))
+    example = str(wrong.value).rpartition(f"{variable}=")[2]
+    load({variable: example}, Path("none"))
+
+
+def test_a_child_gets_the_same_settings() -> None:
+    settings = twilio(sms_transliterate=False, sms_request='{"a": "b"}')
+    assert load(settings.environment(), Path("none")) == settings

@@ -12,9 +12,9 @@ from cartwake.model import Item
 from cartwake.shops import Shop, ShopProfile
 from reminders.links import Links
 from reminders.person import Gift
-from reminders.render import TEMPLATES, Unfit
+from reminders.render import Unfit
 from reminders.sms.callbacks import Callbacks, Receipt
-from reminders.sms.render import Sms, SmsRenderer, takes_replies
+from reminders.sms.render import TEMPLATES, Sms, SmsRenderer, takes_replies
 from tests.reminders.texts import NUMBER, PERSON, SENDER, letter
 from tests.reminders.world import DAY, LINKS, T0
 
@@ -86,6 +86,11 @@ def test_a_template_that_there_is_not_is_replaced_by_that_of_the_cart() -> None:
 )
 def test_language_is_the_persons_else_the_shops_else_english(wanted: str | None, shop: str, found: str) -> None:
     assert found in rendered(Shop("main", ShopProfile(title="P", locale=shop)), locale=wanted).text
+
+
+@pytest.mark.parametrize(("value", "currency"), [(None, "EUR"), ("5", None), ("0", "EUR"), ("NaN", "EUR"), ("5", "")])
+def test_a_total_that_is_not_known_is_not_said(value: str | None, currency: str | None) -> None:
+    assert "(" not in rendered(value=value, currency=currency).text
 
 
 # -- the way out ---------------------------------------------------------------------------------------------------
