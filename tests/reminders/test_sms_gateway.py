@@ -14,7 +14,7 @@ from cartwake.errors import ConfigurationError, MailUnavailable
 from cartwake.settings import Settings, load
 from reminders.outcomes import Failed, Sent, Uncertain
 from reminders.sms.gateway import Gateway, gateway_of, judge, request, values_of
-from tests.reminders.texts import ACCOUNT, NUMBER, SECRET, SENDER, generic, twilio
+from tests.reminders.texts import ACCOUNT, NUMBER, SECRET, SENDER, generic, twilio, unhurried
 
 JSON = {"json": {"to": "{to}", "text": "{text}", "meta": {"ref": ["{id}", 1, None]}, "empty": "{callback}"}}
 FORM = {"form": {"to": "{to}", "body": "{text}", "hook": "{callback}"}}
@@ -34,6 +34,7 @@ def refused(settings: Settings) -> str:
 
 
 # -- asking ------------------------------------------------------------------------------------------------------------
+@unhurried
 @given(st.text(alphabet=st.characters(exclude_categories=("Cs",))))
 def test_no_text_leaves_its_place_in_json(text: str) -> None:
     sent = asked(generic(JSON), text + HOSTILE)
@@ -41,12 +42,14 @@ def test_no_text_leaves_its_place_in_json(text: str) -> None:
     assert sent.headers["Content-Type"] == "application/json"
 
 
+@unhurried
 @given(st.text(alphabet=st.characters(exclude_categories=("Cs",))))
 def test_no_text_leaves_its_place_in_a_form(text: str) -> None:
     sent = asked(generic(FORM), text + HOSTILE)
     assert parse_qsl(sent.body.decode("ascii"), strict_parsing=True) == [("to", NUMBER), ("body", text + HOSTILE)]
 
 
+@unhurried
 @given(st.text(alphabet=st.characters(exclude_categories=("Cs",))))
 def test_no_text_leaves_its_place_in_an_address(text: str) -> None:
     sms_gateway = "https://sms.example.com/{account}/{to}?text={text}&from=x"
@@ -187,6 +190,7 @@ def test_without_a_condition_any_accepted_status_is_a_yes() -> None:
     assert answered(203, b"", Gateway(url="x")) == Uncertain("id-1")
 
 
+@unhurried
 @given(st.integers(200, 599), st.binary(max_size=200))
 def test_any_answer_means_something(status: int, body: bytes) -> None:
     assert isinstance(answered(status, body), Sent | Failed | Uncertain | MailUnavailable)

@@ -15,7 +15,7 @@ from reminders.person import Gift
 from reminders.render import Unfit
 from reminders.sms.callbacks import Callbacks, Receipt
 from reminders.sms.render import TEMPLATES, Sms, SmsRenderer, takes_replies
-from tests.reminders.texts import NUMBER, PERSON, SENDER, letter
+from tests.reminders.texts import NUMBER, PERSON, SENDER, letter, unhurried
 from tests.reminders.world import DAY, LINKS, T0
 
 SHOP = Shop("main", ShopProfile(title="Porto", time_zone="Europe/Berlin"))
@@ -168,6 +168,7 @@ def test_without_room_for_the_link_nothing_is_sent() -> None:
     assert refused(of={"segments": 3}, text="word " * 200).reason == "too_long"
 
 
+@unhurried
 @given(st.text(max_size=300), st.text(max_size=80), st.text(max_size=80), st.sampled_from(LANGUAGES), st.integers(1, 6))
 def test_whatever_comes_in_link_and_limit_hold(product: str, name: str, title: str, language: str, most: int) -> None:
     shop = Shop("main", ShopProfile(title=title or "P"))

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reminders.sms.alphabet import BASIC, EXTENSION, Size, is_gsm, size, transliterated
+from tests.reminders.texts import unhurried
 
 
 def test_the_alphabet_has_127_characters_beside_the_escape_and_its_extension_ten() -> None:
@@ -44,6 +45,7 @@ def test_no_segment_ends_within_a_character() -> None:
     assert size("я" * 65 + "🛒" + "я" * 67).segments == 2
 
 
+@unhurried
 @given(st.text(max_size=400))
 def test_a_size_agrees_with_what_python_encodes(text: str) -> None:
     found = size(text)
@@ -77,6 +79,7 @@ def test_a_text_that_stays_outside_the_alphabet_is_left_as_it_is(text: str) -> N
     assert transliterated(text) == text
 
 
+@unhurried
 @given(st.text(max_size=100))
 def test_transliterating_twice_changes_nothing_more(text: str) -> None:
     once = transliterated(text)

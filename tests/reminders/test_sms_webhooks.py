@@ -19,7 +19,7 @@ from reminders.fold import fold
 from reminders.person import Person, is_person
 from reminders.sms.callbacks import Callbacks, Receipt
 from reminders.sms.webhooks import routes, signature, wants_to_stop
-from tests.reminders.texts import NUMBER, PERSON, SECRET, SENDER
+from tests.reminders.texts import NUMBER, PERSON, SECRET, SENDER, unhurried
 from tests.reminders.world import T0
 
 BASE = "https://t.shop.example.com"
@@ -205,6 +205,7 @@ def test_a_token_of_somebody_else_is_not_found(site: Site) -> None:
     assert site.written.records == []
 
 
+@unhurried
 @given(st.text(max_size=60), st.binary(min_size=1, max_size=4), st.integers(0, 60))
 def test_no_token_but_ours_is_read(text: str, change: bytes, at: int) -> None:
     token = URL.rpartition("/")[2]
@@ -214,6 +215,7 @@ def test_no_token_but_ours_is_read(text: str, change: bytes, at: int) -> None:
             CALLBACKS.read_receipt(wrong)
 
 
+@unhurried
 @given(st.builds(Receipt, st.text(max_size=20), st.text(max_size=30), st.text(max_size=32), st.text(max_size=200)))
 def test_what_a_token_says_is_read_again(receipt: Receipt) -> None:
     assert CALLBACKS.read_receipt(CALLBACKS.receipt_url(receipt).rpartition("/")[2]) == receipt
@@ -282,6 +284,7 @@ def test_a_stop_from_what_is_no_number_is_answered_and_ignored(site: Site, numbe
     assert site.written.records == []
 
 
+@unhurried
 @given(st.dictionaries(st.text(max_size=10), st.text(max_size=40), max_size=6))
 def test_whatever_is_signed_is_answered(fields: dict[str, Any]) -> None:
     site = Site()

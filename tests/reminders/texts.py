@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qs
 
+import hypothesis
 import phonenumbers
 
 from cartwake.model import Item
@@ -24,6 +25,9 @@ SENDER = "+15005550006"
 ACCOUNT = "AC" + "0" * 32
 SECRET = "hunter2-hunter2"
 PERSON = "p-" + "a" * 24
+
+#: Examples may take their time on a machine that is busy.
+unhurried = hypothesis.settings(deadline=None)
 
 
 def letter(**changes: Any) -> Letter:
