@@ -59,6 +59,13 @@ def test_no_text_leaves_its_place_in_an_address(text: str) -> None:
     assert parse_qsl(parts.query, strict_parsing=True) == [("text", text + HOSTILE), ("from", "x")]
 
 
+def test_braces_that_hold_no_name_are_left_as_they_are() -> None:
+    sent = asked(generic({"json": {"query": 'mutation { send(to: "{to}", text: "{text}") { id } } {} {0} {A}'}}))
+    assert json.loads(sent.body) == {
+        "query": f'mutation {{ send(to: "{NUMBER}", text: "hi") {{ id }} }} {{}} {{0}} {{A}}'
+    }
+
+
 def test_headers_carry_the_secret() -> None:
     headers = {"Authorization": "Bearer {secret}", "Idempotency-Key": "{id}", "X-Basic": "{basic}"}
     sent = asked(generic(JSON | {"headers": headers}, sms_account="me"))
