@@ -147,7 +147,7 @@ async def _body(answer: httpx.Response) -> bytes:
 def _back_off(retry_after: str | None) -> float:
     """Seconds to leave the gateway alone."""
     text = (retry_after or "").strip()
-    seconds = float(text) if text.isascii() and text.isdigit() and len(text) < 9 else _BACK_OFF
+    seconds = float(text) if text.isascii() and text.isdigit() else _BACK_OFF
     return min(seconds, _LONGEST_BACK_OFF)
 
 

@@ -1,6 +1,7 @@
 """HTTP for real, on loopback: a gateway that does as Twilio does, and every way in which one can misbehave."""
 
 import asyncio
+import gzip
 import logging
 from typing import Any
 
@@ -143,10 +144,11 @@ async def half(_asked: Asked, writer: asyncio.StreamWriter) -> None:
 
 
 async def dripping(_asked: Asked, writer: asyncio.StreamWriter) -> None:
-    """One byte after the other, each within the time a reader waits for the next."""
-    writer.write(b"HTTP/1.1 201 Created\r\nContent-Length: 1000\r\n\r\n")
-    for _ in range(1000):
-        writer.write(b" ")
+    """A yes, one byte after the other, each within the time a reader waits for the next."""
+    said = b" " * 60 + b'{"sid": "SM1"}'
+    writer.write(b"HTTP/1.1 201 Created\r\nContent-Length: %d\r\n\r\n" % len(said))
+    for byte in said:
+        writer.write(bytes([byte]))
         await writer.drain()
         await asyncio.sleep(0.05)
 
@@ -179,10 +181,14 @@ def test_an_answer_that_is_junk_leaves_it_uncertain(said: bytes) -> None:
 
 
 def test_an_answer_that_is_packed_is_not_unpacked() -> None:
-    packed = says(201, b"\x1f\x8b\x08" + b"\0" * 100, Content_Encoding="gzip")
-    exchange = Exchange(packed)
+    exchange = Exchange(says(201, gzip.compress(b'{"sid": "SM1"}'), Content_Encoding="gzip"))
     assert sent_by(exchange) == Uncertain("f" * 32)
     assert exchange.asked[0].headers["accept-encoding"] == "identity"
+
+
+def test_an_answer_that_is_far_too_long_is_not_read_to_its_end() -> None:
+    assert sent_by(Exchange(says(201, {"sid": "SM1", "more": "x" * 60_000}))) == Sent("201 SM1")
+    assert sent_by(Exchange(says(201, {"sid": "SM1", "more": "x" * 70_000}))) == Uncertain("f" * 32)
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
