@@ -140,8 +140,8 @@ async def _body(answer: httpx.Response) -> bytes:
     async for part in answer.aiter_raw():  # never unpacked: a small answer could be a huge one
         body += part
         if len(body) > _MOST_ANSWER:
-            break
-    return body[:_MOST_ANSWER]
+            return body[:_MOST_ANSWER]
+    return body
 
 
 def _back_off(retry_after: str | None) -> float:
