@@ -26,6 +26,8 @@ _EXAMPLES = {
     "public_url": "https://t.shop.example.com",
     "secret": "$(openssl rand -hex 24)",
     "demo_idle": "20s",
+    "sms_gateway": "https://sms.example.com/v1/messages",
+    "sms_sender": "+15005550006",
 }
 
 
@@ -54,6 +56,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     smtp_tls: Literal["starttls", "tls", "none"] = "starttls"
     mailbox_port: Annotated[int, Meta(ge=1, le=58_535)] = 1025  # its page is 7,000 above
     mail_from: Annotated[str, Meta(pattern=r"^[^\r\n]*[^@\s<]+@[^@\s>]+>?$")] = "Cartwake <carts@example.com>"
+
+    # Text messages: `none` sends none. See docs/sms.md
+    sms_preset: Literal["none", "twilio", "generic"] = "none"
+    sms_gateway: Annotated[str, Meta(pattern=r"^(https?://[^\s/]\S*)?$")] = ""  # twilio: empty means Twilio's own
+    sms_account: str = ""
+    sms_secret: str = ""
+    sms_sender: Annotated[
+        str, Meta(pattern=r"^(\+?[0-9]{3,15}|MG[0-9a-f]{32}|(?=.*[A-Za-z])[A-Za-z0-9 &._+-]{1,11})?$")
+    ] = ""
+    sms_request: str = ""  # of `generic`: the request and its answers, as JSON
+    sms_segments: Annotated[int, Meta(ge=1, le=10)] = 3  # of one message at most
+    sms_transliterate: bool = True  # letters without marks that would make a message cost twice
+    sms_rate: Annotated[int, Meta(ge=1, le=1000)] = 10  # messages a second and process
 
     # What shoppers and staff reach. public_url is the collector's address as shoppers see it.
     host: str = "127.0.0.1"
