@@ -17,6 +17,7 @@ from cartwake.settings import Settings
 from cartwake.shops import Shops
 from reminders import channels, person
 from reminders.links import Links
+from reminders.sms.callbacks import Callbacks
 from reminders.subscribers import Reminders
 from streams import cart_stage, carts, identity, identity_stage, orders
 from streams.runtime import App, Config, Stage
@@ -72,14 +73,15 @@ def purchased() -> Stage[str, None]:
 def reminders(settings: Settings, shops: Shops, *, say: Say = print) -> App:
     """Stage 3: the right message, once, to someone who wants it."""
     links = Links(settings.collector_url, secret_of(settings))
-    media = channels.of(settings, links)
+    callbacks = Callbacks(settings.collector_url, secret_of(settings))
+    media = channels.of(settings, links, callbacks)
     written = Stage[person.Key, person.State](
         REMINDERS,
         inputs=(topics.SUBSCRIBER_CARTS.name, topics.SUBSCRIBER_EVENTS.name, topics.OFFER_CODES.name),
         outputs=(topics.MESSAGES.name,),
         key=person.Key,
         state=person.State,
-        task=lambda context: Reminders(context, shops=shops, media=media, links=links),
+        task=lambda context: Reminders(context, shops=shops, media=media, links=links, number_id=callbacks.number_id),
         upstream={
             topics.SUBSCRIBER_CARTS.name: {IDENTITY: topics.CART_OUTCOMES.name},
             topics.SUBSCRIBER_EVENTS.name: {ORDERS: topics.ORDER_EVENTS.name},

@@ -75,6 +75,8 @@ def collector(settings: Settings) -> None:
     from ingest import shop
     from reminders import tracking
     from reminders.links import Links
+    from reminders.sms import webhooks
+    from reminders.sms.callbacks import Callbacks
 
     shops = Shops()
     # in the background: without Kafka it answers, and says 503
@@ -82,6 +84,9 @@ def collector(settings: Settings) -> None:
     with Publisher(settings) as publisher:
         links = Links(settings.collector_url, secret_of(settings))
         routes: list[BaseRoute] = [*tracking.routes(links, publisher, shops)]
+        if settings.sms_preset == "twilio":
+            callbacks = Callbacks(settings.collector_url, secret_of(settings))
+            routes += webhooks.routes(callbacks, publisher, shops, settings.sms_secret)
         if settings.demo_idle:
             page = shop.routes(
                 idle=duration(settings.demo_idle),

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from cartwake import topics
 from cartwake.clock import to_datetime
 from cartwake.model import SubscriberCart, SubscriberEvent, derived_id, encode, person_id
+from reminders.fold import with_alias
 from reminders.messages import plan_id_for, say
 from reminders.person import MOST_ITEMS, Alias, Held, Key, Out, Person, Plan, Stop
 
@@ -70,6 +71,19 @@ def teach(before: Person, person: Person, key: Key, record: SubscriberCart | Sub
     new = [alias for alias in person.aliases if alias not in before.aliases]
     outs = [_say(record, "subscriber.updated", key[0], alias, email=person.email) for alias in new]
     return replace(person, outbox=(*person.outbox, *outs)) if outs else person
+
+
+def answering(person: Person, key: Key, number_id: str, plan_id: str, *, now: int) -> Person:
+    """The person that a reply will find by the id of the number that is written to: whoever was written to last."""
+    if person.email is None:
+        return person
+    event = SubscriberEvent(
+        event_id=derived_id("number", plan_id), type="subscriber.updated", shop_id=key[0], subscriber_id=number_id,
+        occurred_at=to_datetime(now), email=person.email,
+    )  # fmt: skip
+    said = Out(topics.SUBSCRIBER_EVENTS.name, number_id, encode(event))
+    person = with_alias(person, number_id)
+    return replace(person, outbox=(*person.outbox, said))
 
 
 # -- learning --------------------------------------------------------------------------------------------------

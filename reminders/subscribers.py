@@ -39,6 +39,7 @@ from reminders.codes import Codes
 from reminders.fold import fold, moment
 from reminders.gates import step_of
 from reminders.letter import Letter
+from reminders.numbers import e164
 from reminders.links import ERASED, Links
 from reminders.outbox import Medium, Outgoing, deliver
 from reminders.outcomes import Held, Result
@@ -80,11 +81,13 @@ class Reminders:
         shops: Shops,
         media: Mapping[str, Medium],
         links: Links,
+        number_id: Callable[[str], str] | None = None,
     ) -> None:
         self._ctx = ctx
         self._shops = shops
         self._media = media
         self._links = links
+        self._number_id = number_id
         self._codes = Codes(ctx.table)
         self._silent: set[str] = set()
         self._sending = 0
@@ -184,7 +187,11 @@ class Reminders:
         woken = plans.wake(state, key, now=now, shop=shop, orders_flow=self._orders_flow(shop, now))
         while woken.wants is not None:
             woken = self._give(woken.person, key, woken.wants, shop, now)
-        self._save(key, woken.person, before=state)
+        person, letter = woken.person, woken.letter
+        if letter is not None and letter.channel == "sms" and self._number_id is not None:
+            number = e164(letter.to, shop.profile.phone_region)
+            person = aliases.answering(person, key, self._number_id(number), letter.plan_id, now=now)
+        self._save(key, person, before=state)
         if woken.letter is not None:
             self._sending += 1
             self._ctx.effect(Send(woken.letter))

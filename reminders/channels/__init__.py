@@ -2,12 +2,14 @@
 
 from cartwake.settings import Settings
 from reminders.channels.email import EmailChannel, Relay
+from reminders.channels.sms import sms
 from reminders.links import Links
 from reminders.outbox import Medium
 from reminders.render import Renderer
+from reminders.sms.callbacks import Callbacks
 
 
-def of(settings: Settings, links: Links) -> dict[str, Medium]:
+def of(settings: Settings, links: Links, callbacks: Callbacks) -> dict[str, Medium]:
     """Every channel that is set up, by its name."""
     relay = Relay(
         settings.smtp_host or "127.0.0.1",
@@ -16,4 +18,7 @@ def of(settings: Settings, links: Links) -> dict[str, Medium]:
         settings.smtp_password,
         settings.smtp_tls if settings.smtp_host else "none",
     )
-    return {"email": Medium(Renderer(links=links, mail_from=settings.mail_from), EmailChannel(relay))}
+    media = {"email": Medium(Renderer(links=links, mail_from=settings.mail_from), EmailChannel(relay))}
+    if settings.sms_preset != "none":
+        media["sms"] = sms(settings, links, callbacks)
+    return media
