@@ -246,6 +246,7 @@ def _profile(title: str, url: str, postal_address: str, time_zone: str) -> _Shop
     return _Shop(values, shop_url, zone(time_zone) or UTC)
 
 
+@lru_cache(maxsize=4096)  # what sells is in many carts; nothing can change what a template is given
 def _item(item: Item, currency: str | None, speech: Speech) -> dict[str, Any]:
     quantity = item.quantity or 1
     amount = None if item.price is None else item.price * quantity
@@ -260,6 +261,7 @@ def _item(item: Item, currency: str | None, speech: Speech) -> dict[str, Any]:
     }
 
 
+@lru_cache(maxsize=1024)
 def _product(item: Item, currency: str | None, speech: Speech) -> dict[str, Any]:
     return {
         **_named(item),
