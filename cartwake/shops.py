@@ -20,7 +20,7 @@ from cartwake.durations import duration, duration_ms
 from cartwake.errors import ConfigurationError, KafkaUnavailable
 from cartwake.model import Setting, decode_setting, encode
 from cartwake.publish import Publisher
-from cartwake.rules import ReminderRules, check, check_zone
+from cartwake.rules import EXAMPLE, ReminderRules, check, check_zone
 from cartwake.settings import Settings
 from cartwake.topics import SETTINGS
 
@@ -75,7 +75,7 @@ _KINDS: Final[dict[str, tuple[str, type[Struct]]]] = {
     "reminders": ("reminders", ReminderRules),
 }
 _TEMPLATE: Final = re.compile(r"template:[a-z0-9][a-z0-9-]{0,39}(\.[a-z]{2,3})?")
-_EXAMPLE: Final = MailTemplate(subject="{{ name|default('You') }}, your cart is still here")
+TEMPLATE_EXAMPLE: Final = '{"subject": "{{ name|default(\'You\') }}, your cart is still here"}'
 
 
 def _kind(name: str) -> type[Struct] | None:
@@ -101,7 +101,8 @@ def parse(name: str, value: Any) -> ShopProfile | CartRules | ReminderRules | Ma
         if isinstance(rules, ShopProfile):
             check_zone(rules.time_zone)
     except (msgspec.ValidationError, ConfigurationError) as exc:
-        example = encode(_EXAMPLE if kind is MailTemplate else kind()).decode()
+        examples = {ReminderRules: EXAMPLE, MailTemplate: TEMPLATE_EXAMPLE}
+        example = examples.get(kind) or encode(kind()).decode()
         raise ConfigurationError(f"setting {name}: {exc}. Example: {example}") from exc
     return rules  # type: ignore[no-any-return]  # one of the four, as _KINDS says
 
