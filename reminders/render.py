@@ -98,11 +98,12 @@ class _Shop:
 
 
 class Renderer:
-    """Renders letters. `mail_from` writes for shops that have set no sender."""
+    """Renders letters. `mail_from` writes for shops that have set no sender; `mark` stands before every subject."""
 
-    def __init__(self, *, links: Addresses, mail_from: str) -> None:
+    def __init__(self, *, links: Addresses, mail_from: str, mark: str = "") -> None:
         self._links = links
         self._mail_from = mail_from
+        self._mark = mark
         self._html = compiled((TEMPLATES / "layout.html").read_text(encoding="utf-8"), html=True)
         self._text = compiled((TEMPLATES / "layout.txt").read_text(encoding="utf-8"), html=False)
 
@@ -138,7 +139,7 @@ class Renderer:
         html = _written(f"{letter.template}, html", (mine and mine.html) or self._html, values, MOST_HTML)
         if len(html) * 4 > MOST_HTML and len(html.encode()) > MOST_HTML:
             raise Unfit("too_long", f"The mail is longer than {MOST_HTML:,} bytes, where mail programs cut it.")
-        return Parts(line(subject, 150), text.strip() + "\n", html)
+        return Parts(line(self._mark + subject, 150), text.strip() + "\n", html)
 
     def values(self, letter: Letter, shop: Shop, speech: Speech) -> dict[str, Any]:
         """Every value a template may use: those of `cartwake.templating.SAMPLE`. Raises Unfit."""
