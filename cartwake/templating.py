@@ -27,7 +27,7 @@ MOST_TEXT: Final = 50_000
 MOST_SUBJECT: Final = 1_000
 #: Rows of a mail, at most, of the lists that can be walked through.
 LISTS: Final = {"items": 8, "products": 4}
-MOST_STEPS: Final = 20_000
+MOST_STEPS: Final = 5_000
 MOST_DEPTH: Final = 40
 _MOST_LITERAL: Final = 20
 _MOST_NUMBER: Final = 10**9
@@ -47,7 +47,7 @@ _ALLOWED: Final = (
 _WORDS: Final = {
     "Call": "calling a function", "Concat": "`~` (write the values one after the other)", "Pow": "`**`",
     "Macro": "a macro", "CallBlock": "a call block", "FilterBlock": "a filter block", "AssignBlock": "a set block",
-    "NSRef": "a namespace", "With": "`with`",
+    "NSRef": "a namespace", "With": "`with`", "Scope": "`autoescape`",
 }  # fmt: skip
 
 #: What goes wrong when a template meets values it was not written for.
@@ -209,7 +209,8 @@ def _check_names(tree: nodes.Template, known: frozenset[str]) -> None:
 
 
 def _refuse(words: str, node: nodes.Node) -> NoReturn:
-    raise TemplateSyntaxError(words, node.lineno)
+    lines = (inner.lineno for inner in (node, *node.find_all(nodes.Node)) if inner.lineno is not None)
+    raise TemplateSyntaxError(words, next(lines, 1))
 
 
 # -- writing -----------------------------------------------------------------------------------------------------
@@ -288,7 +289,7 @@ def check(template: MailTemplate) -> None:
 # -- styles ------------------------------------------------------------------------------------------------------
 _OPENING: Final = {"variable_begin": "variable_end", "block_begin": "block_end", "raw_begin": "raw_end"}
 _LEXER: Final = Environment(keep_trailing_newline=True)  # noqa: S701 - reads, writes nothing
-_SPOT: Final = re.compile(r"<!--ꞏ(\d+)ꞏ-->|ꞏ(\d+)ꞏ(?:=\"\")?")
+_SPOT: Final = re.compile(r"<!--ꞏ(\d+)ꞏ-->|ꞏ(\d+)ꞏ")
 
 
 def inlined(source: str) -> str:
@@ -319,32 +320,34 @@ def _marked(source: str) -> tuple[str, list[str]]:
     out: list[str] = []
     tags: list[str] = []
     place = _Place()
-    for is_tag, text in _pieces(source):
+    for lineno, is_tag, text in _pieces(source):
         if not is_tag:
             place.read(text)
             out.append(text)
             continue
+        if place.between_attributes:  # a parser may change their order
+            raise ConfigurationError(f"line {lineno}: {text} can stand in a value in quotes, not between attributes")
         mark = f"ꞏ{len(tags)}ꞏ"
         out.append(mark if place.where else f"<!--{mark}-->")
         tags.append(text)
     return "".join(out), tags
 
 
-def _pieces(source: str) -> Iterator[tuple[bool, str]]:
-    """The source in pieces: (True, a tag of Jinja2) and (False, what is between them). Comments are left out."""
+def _pieces(source: str) -> Iterator[tuple[int, bool, str]]:
+    """The source in pieces: (line, True, a tag of Jinja2) and (line, False, what is between). Comments are left out."""
     tag, until, in_comment = "", "", False
-    for _, kind, value in _LEXER.lex(source):
+    for lineno, kind, value in _LEXER.lex(source):
         if kind in ("comment_begin", "comment_end"):
             in_comment = kind == "comment_begin"
         elif until:
             tag += value
             if kind == until:
-                yield True, tag
+                yield lineno, True, tag
                 tag, until = "", ""
         elif kind in _OPENING:
             tag, until = value, _OPENING[kind]
         elif not in_comment:
-            yield False, value
+            yield lineno, False, value
 
 
 class _Place:
@@ -356,6 +359,11 @@ class _Place:
         self.where = ""
         self._quote = ""
         self._element = ""
+
+    @property
+    def between_attributes(self) -> bool:
+        """Whether it is inside a tag and not in a value in quotes."""
+        return self.where == "tag" and not self._quote
 
     def read(self, html: str) -> None:
         """Go on by a piece."""
