@@ -279,9 +279,11 @@ def check(template: MailTemplate) -> None:
                 raise ConfigurationError(f"{'' if line is None else f'line {line}: '}{exc}") from exc
             ready = compiled(source, html=part == "html")
             try:
-                write(ready, sample(html=part == "html"), most)
+                written = write(ready, sample(html=part == "html"), most)
             except FAULTS as exc:
                 raise ConfigurationError(f"with its styles inline {exc}") from exc
+            if part != "subject" and SAMPLE["unsubscribe_url"] not in written:
+                raise ConfigurationError("{{ unsubscribe_url }} is not in it: everybody must find the way out")
         except ConfigurationError as exc:
             raise ConfigurationError(f"{part}: {exc}") from exc
 

@@ -41,6 +41,7 @@ def test_what_a_draft_can_not_do_without_is_named(tmp_path: Path) -> None:
     source = (
         "{{ name }} {{ items[0].price }} {% if gift %}{{ gift.code }}{% endif %} {{ shop.postal_address|default('') }}"
     )
+    source += "\n{{ unsubscribe_url }}"
     said = preview("--template", "vip", "--draft", draft(tmp_path, text=source))
     assert "held where one of these is not known: name, item.price" in said.stderr
     assert "Ana €19.99 SAMPLE-7K2P" in said.stdout
@@ -50,7 +51,7 @@ def test_a_wrong_draft_is_refused_with_its_line(tmp_path: Path) -> None:
     error = _error(preview("--draft", draft(tmp_path, html="a\n{% for x in y %}")))
     assert isinstance(error, ConfigurationError)
     assert "template:cart: html: line 2: " in str(error)
-    error = _error(preview("--draft", draft(tmp_path, text="{{ gift.code }}")))
+    error = _error(preview("--draft", draft(tmp_path, text="{{ gift.code }}{{ unsubscribe_url }}")))
     assert isinstance(error, Rejected)
     assert "(cart, text, line 1): gift is not known" in str(error)
     (tmp_path / "draft.json").write_text("{")

@@ -52,7 +52,14 @@ def said(source: str, values: dict[str, Any] | None = None, *, html: bool = Fals
 )
 def test_texts_lists_and_choices_can_be_written(source: str, text: str) -> None:
     assert said(source) == text
-    check(MailTemplate(text=source))
+    check(MailTemplate(text=source + "{{ unsubscribe_url }}"))
+
+
+@pytest.mark.parametrize("part", ["html", "text"])
+def test_a_mail_nobody_could_unsubscribe_from_is_refused(part: str) -> None:
+    for source in ("x", "{% if step > 1 %}{{ unsubscribe_url }}{% endif %}", "{# {{ unsubscribe_url }} #}"):
+        with pytest.raises(ConfigurationError, match=f"{part}: .*the way out"):
+            check(MailTemplate(**{part: source}))
 
 
 REFUSED = (
