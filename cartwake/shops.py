@@ -1,10 +1,12 @@
 """What a shop has set, from the `settings` topic: every role follows it, there is no other store.
 
-A record's key is `shop_id/name`; `name` is one of `shop`, `carts`, `reminders`. A shop without a record has the
-defaults below. A wrong record is refused when it is set, and ignored with a warning when it is read.
+A record's key is `shop_id/name`; `name` is one of `shop`, `carts`, `reminders`, or `template:cart.de` for a template of
+the shop's own (`template:cart`: in every language). A shop without a record has the defaults below. A wrong record is
+refused when it is set, and ignored with a warning when it is read.
 """
 
 import logging
+import re
 import threading
 from collections.abc import Callable
 from datetime import timedelta
@@ -48,14 +50,23 @@ class CartRules(Struct, frozen=True, forbid_unknown_fields=True):
     trial: bool = False
 
 
+class MailTemplate(Struct, frozen=True, forbid_unknown_fields=True):
+    """`template:<name>.<language>`: a mail in the shop's own words or design. An empty part is the built-in one."""
+
+    subject: Annotated[str, Meta(max_length=1_000)] = ""
+    html: Annotated[str, Meta(max_length=64_000)] = ""
+    text: Annotated[str, Meta(max_length=32_000)] = ""
+
+
 class Shop(Struct, frozen=True):
-    """All that is set for one shop."""
+    """All that is set for one shop. `templates` are by `<name>.<language>`, or by `<name>` for every language."""
 
     shop_id: str
     profile: ShopProfile = ShopProfile()
     carts: CartRules = CartRules()
     reminders: ReminderRules = ReminderRules()
     idle_ms: int = IDLE_MS
+    templates: dict[str, MailTemplate] = {}
 
 
 _KINDS: Final[dict[str, tuple[str, type[Struct]]]] = {
@@ -63,13 +74,21 @@ _KINDS: Final[dict[str, tuple[str, type[Struct]]]] = {
     "carts": ("carts", CartRules),
     "reminders": ("reminders", ReminderRules),
 }
+_TEMPLATE: Final = re.compile(r"template:[a-z0-9][a-z0-9-]{0,39}(\.[a-z]{2,3})?")
+TEMPLATE_EXAMPLE: Final = '{"subject": "{{ name|default(\'You\') }}, your cart is still here"}'
 
 
-def parse(name: str, value: Any) -> ShopProfile | CartRules | ReminderRules:
+def _kind(name: str) -> type[Struct] | None:
+    if name in _KINDS:
+        return _KINDS[name][1]
+    return MailTemplate if _TEMPLATE.fullmatch(name) else None
+
+
+def parse(name: str, value: Any) -> ShopProfile | CartRules | ReminderRules | MailTemplate:
     """The checked form of a setting's value; raises ConfigurationError that names the setting and an example."""
-    if name not in _KINDS:
-        raise ConfigurationError(f"setting {name!r} is not known; there are {', '.join(_KINDS)}")
-    kind = _KINDS[name][1]
+    kind = _kind(name)
+    if kind is None:
+        raise ConfigurationError(f"setting {name!r} is not known; there are {', '.join(_KINDS)}, template:cart.en")
     try:
         rules: Any = msgspec.convert(value, kind)
         if isinstance(rules, CartRules):
@@ -82,9 +101,23 @@ def parse(name: str, value: Any) -> ShopProfile | CartRules | ReminderRules:
         if isinstance(rules, ShopProfile):
             check_zone(rules.time_zone)
     except (msgspec.ValidationError, ConfigurationError) as exc:
-        example = EXAMPLE if kind is ReminderRules else encode(kind()).decode()
+        examples = {ReminderRules: EXAMPLE, MailTemplate: TEMPLATE_EXAMPLE}
+        example = examples.get(kind) or encode(kind()).decode()
         raise ConfigurationError(f"setting {name}: {exc}. Example: {example}") from exc
-    return rules  # type: ignore[no-any-return]  # one of the three, as _KINDS says
+    return rules  # type: ignore[no-any-return]  # one of the four, as _KINDS says
+
+
+def checked(name: str, value: Any) -> ShopProfile | CartRules | ReminderRules | MailTemplate:
+    """As `parse`, and a template is tried out as well: for whoever sets one, not for the many who read it."""
+    rules = parse(name, value)
+    if isinstance(rules, MailTemplate):
+        from cartwake import templating  # noqa: PLC0415 - only who sets a template needs Jinja2
+
+        try:
+            templating.check(rules)
+        except ConfigurationError as exc:
+            raise ConfigurationError(f"setting {name}: {exc}") from exc
+    return rules
 
 
 class Shops:
@@ -109,7 +142,11 @@ class Shops:
     def apply(self, setting: Setting) -> None:
         """Take one record in; raises ConfigurationError when its value is wrong."""
         rules = parse(setting.name, setting.value)
-        changes: dict[str, Any] = {_KINDS[setting.name][0]: rules}
+        changes: dict[str, Any] = {}
+        if isinstance(rules, MailTemplate):
+            changes["templates"] = self._templates(setting.shop_id, setting.name, rules)
+        else:
+            changes[_KINDS[setting.name][0]] = rules
         if isinstance(rules, CartRules):
             changes["idle_ms"] = duration_ms(rules.idle)
         self._shops[setting.shop_id] = msgspec.structs.replace(self.of(setting.shop_id), **changes)
@@ -117,13 +154,19 @@ class Shops:
 
     def reset(self, shop_id: str, name: str) -> None:
         """Take a deleted record in: the setting has its defaults again."""
-        if name in _KINDS and shop_id in self._shops:
-            self.apply(Setting(shop_id=shop_id, name=name, value=msgspec.to_builtins(_KINDS[name][1]())))
+        kind = _kind(name)
+        if kind is not None and shop_id in self._shops:
+            self.apply(Setting(shop_id=shop_id, name=name, value=msgspec.to_builtins(kind())))
+
+    def _templates(self, shop_id: str, name: str, template: MailTemplate) -> dict[str, MailTemplate]:
+        """The shop's templates with this one in place; one with nothing in it is none."""
+        others = {k: v for k, v in self.of(shop_id).templates.items() if k != name.partition(":")[2]}
+        return others if template == MailTemplate() else others | {name.partition(":")[2]: template}
 
 
 def set_for(publisher: Publisher, shop_id: str, name: str, value: Any) -> None:
     """Check a setting and write it to the topic; raises ConfigurationError or KafkaUnavailable."""
-    rules = parse(name, value)
+    rules = checked(name, value)
     publisher.send_and_wait(
         SETTINGS,
         f"{shop_id}/{name}",

@@ -1,44 +1,62 @@
-"""Makes a mail of a letter: a shop's words around the facts, in the reader's language. No I/O but reading templates.
+"""Makes a mail of a letter: words and design around the facts, in the reader's language. No I/O but reading templates.
 
-A template lies in `templates/<language>/cart.{html,txt}`; the first line of the text one is the subject. A missing
-value holds the mail (`Unfit`) rather than send it with a gap.
+Words lie in `templates/words/<language>.toml`, the design in `templates/layout.{html,txt}`; a shop may have its own of
+both. A missing value holds the mail (`Unfit`) rather than send it with a gap.
 """
 
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import UTC, timedelta, tzinfo
 from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-import css_inline
-from babel import Locale, UnknownLocaleError
-from babel.dates import format_date
-from babel.numbers import format_currency, format_decimal
-from jinja2 import FileSystemLoader, StrictUndefined, TemplateError, select_autoescape
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2 import Template
+from markupsafe import Markup
 
 from cartwake.clock import to_datetime
-from cartwake.errors import CartwakeError
+from cartwake.errors import CartwakeError, ConfigurationError
 from cartwake.model import Item
-from cartwake.shops import Shop
+from cartwake.rules import zone
+from cartwake.shops import MailTemplate, Shop
+from cartwake.templating import (
+    FAULTS,
+    LISTS,
+    MOST_HTML,
+    MOST_SUBJECT,
+    MOST_TEXT,
+    Missing,
+    TooLong,
+    compiled,
+    line_of,
+    missing,
+    own,
+    write,
+)
 from reminders.address import ascii_address
 from reminders.clean import first_name, line, web_url
 from reminders.letter import Letter
-from reminders.links import Links, Recovery
+from reminders.links import Recovery
 from reminders.mime import Unsafe, build, sender_address
 from reminders.outbox import Mail
+from reminders.person import Key
+from reminders.words import DEFAULT_LANGUAGE, Speech, catalogues, speech_of
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
-SHOWN: Final = 8  # lines of a cart in the mail; Gmail cuts a mail at 102 KB
-MOST_HTML: Final = 100_000
+SHOWN: Final = LISTS["items"]
 LINK_AGE_MS: Final = timedelta(days=90) // timedelta(milliseconds=1)
 STAGES: Final = frozenset({"cart", "contact", "address", "shipping", "payment", "review"})
-DEFAULT_LANGUAGE: Final = "en"
+#: The built-in templates, and the stages each is about; of another stage it says what holds for any cart.
+BUILT_IN: Final = {
+    "cart": frozenset({"cart", "contact", "address"}),
+    "shipping": frozenset({"shipping"}),
+    "payment": frozenset({"payment", "review"}),
+}
+MOST_OFFER: Final = 60  # characters of an offer in the subject
+MOST_LINES: Final = 60  # of own words
 
-#: The inliner writes attributes anew and leaves these as they are, which is right and which some filters misread.
+#: A quote that ends no attribute is no tag either, but some filters take it for one.
 _NO_TAGS: Final = str.maketrans("<>", "  ")
-
-_INLINER: Final = css_inline.CSSInliner(keep_style_tags=True, keep_at_rules=True, load_remote_stylesheets=False)
 
 
 class Unfit(CartwakeError):
@@ -49,118 +67,277 @@ class Unfit(CartwakeError):
         self.reason = reason
 
 
-def environment(folder: Path = TEMPLATES) -> ImmutableSandboxedEnvironment:
-    """Jinja2 as templates of others need it: sandboxed, escaping, strict."""
-    return ImmutableSandboxedEnvironment(
-        loader=FileSystemLoader(folder),
-        autoescape=select_autoescape(["html"]),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+class Addresses(Protocol):
+    """Where the links of a mail lead."""
+
+    def unsubscribe_url(self, key: Key) -> str:
+        """The page on which the person says what he wants to receive."""
+        ...
+
+    def recovery_url(self, recovery: Recovery) -> str:
+        """The cart."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a mail says."""
+
+    subject: str
+    text: str
+    html: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Shop:
+    """What a mail says of a shop, made once for each profile."""
+
+    values: dict[str, Any]
+    url: str | None
+    zone: tzinfo
 
 
 class Renderer:
-    """Renders letters. `mail_from` writes for shops that have set no sender."""
+    """Renders letters. `mail_from` writes for shops that have set no sender; `mark` stands before every subject."""
 
-    def __init__(self, *, links: Links, mail_from: str, folder: Path = TEMPLATES) -> None:
+    def __init__(self, *, links: Addresses, mail_from: str, mark: str = "") -> None:
         self._links = links
         self._mail_from = mail_from
-        self._env = environment(folder)
-        self._languages = frozenset(p.name for p in folder.iterdir() if p.is_dir())
+        self._mark = mark
+        self._html = compiled((TEMPLATES / "layout.html").read_text(encoding="utf-8"), html=True)
+        self._text = compiled((TEMPLATES / "layout.txt").read_text(encoding="utf-8"), html=False)
 
     def __call__(self, letter: Letter, shop: Shop) -> Mail:
         """The mail of a letter; raises Unfit."""
         try:
-            name, address = sender_address(shop.profile.sender or self._mail_from)
+            name, address = _sender(shop.profile.sender or self._mail_from)
         except ValueError as exc:
             raise Unfit("invalid_sender", f"The sender address of shop {shop.shop_id} can't be used: {exc}") from exc
-        unsubscribe_url = self._links.unsubscribe_url(letter.key)
-        locale = self.locale(letter.locale, shop.profile.locale)
-        values = self._values(letter, shop, locale) | {"unsubscribe_url": unsubscribe_url}
-        subject, text, html = self._texts(str(values["language"]), values)
+        parts = self.parts(letter, shop)
         message_id = f"<{letter.plan_id}@{address.rpartition('@')[2]}>"
         try:
             wire = build(
-                sender=(name or line(shop.profile.title, 100), address), to=letter.to, subject=subject, text=text,
-                html=html, date=to_datetime(letter.written_at), message_id=message_id, unsubscribe_url=unsubscribe_url,
+                sender=(name or line(shop.profile.title, 100), address), to=letter.to, subject=parts.subject,
+                text=parts.text, html=parts.html, date=to_datetime(letter.written_at), message_id=message_id,
+                unsubscribe_url=self._links.unsubscribe_url(letter.key),
             )  # fmt: skip
         except (Unsafe, ValueError) as exc:
             raise Unfit("unsafe_content", f"The mail was not sent because of {exc}.") from exc
-        return Mail(message_id, address, ascii_address(letter.to), subject, text, html, wire)
+        return Mail(message_id, address, ascii_address(letter.to), parts.subject, parts.text, parts.html, wire)
 
-    def locale(self, *wanted: str | None) -> Locale:
-        """The first wanted locale that exists, else English."""
-        return next((found for text in wanted if text and (found := _locale(text))), Locale(DEFAULT_LANGUAGE))
+    def parts(self, letter: Letter, shop: Shop) -> Parts:
+        """What the mail of a letter says; raises Unfit."""
+        speech = _speech(letter, shop)
+        mine = _own(letter.template, speech.language, shop)
+        values = self.values(letter, shop, speech)
+        subject = values["words"]["subject"]
+        if mine is not None and mine.subject:
+            subject = _written(f"{letter.template}, subject", mine.subject, values, MOST_SUBJECT)
+        text = _written(f"{letter.template}, text", (mine and mine.text) or self._text, values, MOST_TEXT)
+        if letter.text is not None:
+            values["text"] = Markup("<br>").join(_lines(letter.text))  # joining escapes the lines
+        html = _written(f"{letter.template}, html", (mine and mine.html) or self._html, values, MOST_HTML)
+        if len(html) * 4 > MOST_HTML and len(html.encode()) > MOST_HTML:
+            raise Unfit("too_long", f"The mail is longer than {MOST_HTML:,} bytes, where mail programs cut it.")
+        return Parts(line(self._mark + subject, 150), text.strip() + "\n", html)
 
-    def _texts(self, language: str, values: dict[str, Any]) -> tuple[str, str, str]:
-        try:
-            head, _, text = self._env.get_template(f"{language}/cart.txt").render(values).partition("\n")
-            html = _INLINER.inline(self._env.get_template(f"{language}/cart.html").render(values))
-        except (TemplateError, ArithmeticError, TypeError, ValueError) as exc:
-            raise Unfit("missing_value", f"The mail's template could not be filled: {exc}") from exc
-        if len(html) > MOST_HTML:
-            raise Unfit("too_long", f"The mail is {len(html)} characters long; mail programs cut it at 100,000.")
-        return line(head.removeprefix("Subject:"), 150), text.strip() + "\n", html
-
-    def _values(self, letter: Letter, shop: Shop, locale: Locale) -> dict[str, Any]:
+    def values(self, letter: Letter, shop: Shop, speech: Speech) -> dict[str, Any]:
+        """Every value a template may use: those of `cartwake.templating.SAMPLE`. Raises Unfit."""
         if not letter.items:
             raise Unfit("missing_value", "The cart's contents are not known, so there is nothing to remind of.")
-        shop_url = web_url(shop.profile.url)
-        cart_url = web_url(letter.cart_url) or shop_url
+        known = _known(shop)
+        cart_url = web_url(letter.cart_url) or known.url
         if cart_url is None:
             raise Unfit("missing_value", "Neither the cart's nor the shop's web address is known (http or https).")
-        language = locale.language if locale.language in self._languages else DEFAULT_LANGUAGE
-        shown = letter.items[:SHOWN]
         recovery = Recovery(
             shop_id=letter.key[0], subscriber_id=letter.key[1], plan_id=letter.plan_id, cart_id=letter.cart_id,
             cart_url=cart_url, expires_at=letter.written_at + LINK_AGE_MS,
         )  # fmt: skip
-        return {
-            "language": language,
-            "direction": locale.text_direction,
-            "shop": {
-                "title": line(shop.profile.title, 100),
-                "url": shop_url,
-                "postal_address": line(shop.profile.postal_address, 300),
-            },
-            "name": first_name(letter.name),
-            "to": letter.to,
-            "items": [_shown(item, letter.currency, locale) for item in shown],
-            "more": len(letter.items) - len(shown),
-            "units": letter.units,
-            "total": money(letter.value, letter.currency, locale),
+        values: dict[str, Any] = {
+            "template": letter.template,
+            "language": speech.language,
+            "direction": speech.direction,
+            "step": letter.step,
             "stage": letter.stage if letter.stage in STAGES else "cart",
-            "left_on": format_date(to_datetime(letter.left_at), "long", locale=locale),
+            "to": letter.to,
+            "shop": known.values,
+            "name": first_name(letter.name) or _UNKNOWN["name"],
+            "text": _UNKNOWN["text"] if letter.text is None else "\n".join(_lines(letter.text)),
+            "items": [_item(item, letter.currency, speech) for item in letter.items[:SHOWN]],
+            "more": max(len(letter.items) - SHOWN, 0),
+            "units": letter.units,
+            "total": _money(letter.value, letter.currency, speech) or _UNKNOWN["total"],
+            "left_on": speech.date(to_datetime(letter.left_at).astimezone(known.zone).date()),
+            "gift": _gift(letter, speech, known.zone),
+            "products": [_product(x, letter.currency, speech) for x in letter.products[: LISTS["products"]]],
             "recovery_url": self._links.recovery_url(recovery),
+            "unsubscribe_url": self._links.unsubscribe_url(letter.key),
         }
+        values["words"] = _words(letter, values, speech)
+        return values
 
 
-def money(value: Decimal | str | None, currency: str | None, locale: Locale) -> str | None:
-    """An amount as the reader writes it, or None where it is not known."""
-    if value is None or not currency or not Decimal(value).is_finite() or Decimal(value) == 0:
+# -- language and templates --------------------------------------------------------------------------------------
+def _speech(letter: Letter, shop: Shop) -> Speech:
+    """The reader's language if there are words or a template of the shop in it, else the shop's, else English."""
+    for wanted in (letter.locale, shop.profile.locale):
+        speech = speech_of(wanted) if wanted else None
+        if speech is not None and (
+            speech.language in catalogues() or f"{letter.template}.{speech.language}" in shop.templates
+        ):
+            return speech
+    found = speech_of(DEFAULT_LANGUAGE)
+    assert found is not None, "English is a language"
+    return found
+
+
+def _own(name: str, language: str, shop: Shop) -> Any:
+    """The shop's own template: in the reader's language, else in all; None where it has none."""
+    mine: MailTemplate | None = shop.templates.get(f"{name}.{language}") or shop.templates.get(name)
+    if mine is None:
+        if name not in BUILT_IN:
+            raise Unfit("no_template", f"The shop has no template {name!r} for {language}, and there is none built in.")
         return None
-    return str(format_currency(Decimal(value), currency, locale=locale))
+    found = own(mine)
+    if isinstance(found, ConfigurationError):
+        raise Unfit("bad_template", f"The shop's template {name!r} can't be used: {found}")
+    return found
 
 
-def _shown(item: Item, currency: str | None, locale: Locale) -> dict[str, Any]:
-    quantity = item.quantity or 1
-    name = line(item.name, 120) or line(item.sku, 60)
-    return {
-        "name": name,
-        "alt": name.translate(_NO_TAGS),
-        "quantity": quantity,
-        "count": format_decimal(quantity, locale=locale),
-        "price": money(item.price, currency, locale),
-        "amount": money(None if item.price is None else item.price * quantity, currency, locale),
-        "image": web_url(item.image),
-        "url": web_url(item.url),
-    }
+def _written(what: str, template: Template, values: dict[str, Any], most: int) -> str:
+    try:
+        return write(template, values, most)
+    except TooLong as exc:
+        raise Unfit("too_long", f"The mail was not sent ({what}): {exc}.") from exc
+    except FAULTS as exc:
+        line_no = line_of(template, exc)
+        where = what if line_no is None else f"{what}, line {line_no}"
+        raise Unfit("missing_value", f"The mail's template could not be filled ({where}): {exc}") from exc
+
+
+# -- values --------------------------------------------------------------------------------------------------------
+_UNKNOWN: Final[dict[str, Missing]] = {
+    name: missing(name)
+    for name in (
+        "name", "text", "total", "gift", "shop.url", "shop.postal_address", "item.price", "item.amount", "item.image",
+        "item.url", "product.price", "product.image", "product.url", "words.more", "words.code", "words.until",
+        "words.help",
+    )
+}  # fmt: skip
 
 
 @lru_cache(maxsize=256)
-def _locale(text: str) -> Locale | None:
-    try:
-        return Locale.parse(text.replace("-", "_"))
-    except (ValueError, TypeError, UnknownLocaleError):
+def _sender(text: str) -> tuple[str, str]:
+    return sender_address(text)
+
+
+def _known(shop: Shop) -> _Shop:
+    profile = shop.profile
+    return _profile(profile.title, profile.url, profile.postal_address, profile.time_zone)
+
+
+@lru_cache(maxsize=1024)
+def _profile(title: str, url: str, postal_address: str, time_zone: str) -> _Shop:
+    shop_url = web_url(url)
+    values = {
+        "title": line(title, 100),
+        "url": shop_url or _UNKNOWN["shop.url"],
+        "postal_address": line(postal_address, 300) or _UNKNOWN["shop.postal_address"],
+    }
+    return _Shop(values, shop_url, zone(time_zone) or UTC)
+
+
+@lru_cache(maxsize=4096)  # what sells is in many carts; nothing can change what a template is given
+def _item(item: Item, currency: str | None, speech: Speech) -> dict[str, Any]:
+    quantity = item.quantity or 1
+    amount = None if item.price is None else item.price * quantity
+    return {
+        **_named(item),
+        "quantity": quantity,
+        "count": speech.number(quantity),
+        "price": _money(item.price, currency, speech) or _UNKNOWN["item.price"],
+        "amount": _money(amount, currency, speech) or _UNKNOWN["item.amount"],
+        "image": web_url(item.image) or _UNKNOWN["item.image"],
+        "url": web_url(item.url) or _UNKNOWN["item.url"],
+    }
+
+
+@lru_cache(maxsize=1024)
+def _product(item: Item, currency: str | None, speech: Speech) -> dict[str, Any]:
+    return {
+        **_named(item),
+        "price": _money(item.price, currency, speech) or _UNKNOWN["product.price"],
+        "image": web_url(item.image) or _UNKNOWN["product.image"],
+        "url": web_url(item.url) or _UNKNOWN["product.url"],
+    }
+
+
+def _named(item: Item) -> dict[str, str]:
+    name = line(item.name, 120) or line(item.sku, 60) or "…"
+    return {"name": name, "alt": name.translate(_NO_TAGS)}
+
+
+def _gift(letter: Letter, speech: Speech, where: tzinfo) -> dict[str, Any] | Missing:
+    gift = letter.gift
+    if gift is None:
+        return _UNKNOWN["gift"]
+    words = speech.say("offer", "shipping" if letter.template == "shipping" else "other")
+    return {
+        "code": line(gift.code, 100),
+        "text": line(gift.text, 200) or words,
+        "until": speech.moment(to_datetime(gift.until), where),
+    }
+
+
+def _words(letter: Letter, values: dict[str, Any], speech: Speech) -> dict[str, Any]:
+    """What is said around the facts."""
+    say, title, gift, more = speech.say, values["shop"]["title"], values["gift"], values["more"]
+    first = values["items"][0]["name"]
+    others = len(values["items"]) + more - 1
+    things = f"{line(first, 60)} {speech.count('mail', 'more', others)}" if others else line(first, 80)
+    said = speech.words["cart"] | speech.words.get(_occasion(letter, values["stage"]), {})
+    if letter.step > 1:
+        said = said | speech.words["again"]
+    if gift:
+        said = said | speech.words["offer"]
+    filled = {
+        "things": things,
+        "shop": title,
+        "offer": line(gift["text"], MOST_OFFER).rstrip(".!…") if gift else "",
+        "code": gift["code"] if gift else "",
+    }
+    return {
+        "subject": str(said["subject"]).format_map(filled),
+        "preview": str(said["preview"]).format_map(filled),
+        "headline": said["headline"],
+        "hello": say("mail", "hello", name=values["name"]) if values["name"] else say("mail", "hello_all"),
+        "lead": said["lead"],
+        "button": said["button"],
+        "more": speech.count("mail", "more", more) if more else _UNKNOWN["words.more"],
+        "total": say("mail", "total"),
+        "code": say("mail", "code") if gift else _UNKNOWN["words.code"],
+        "until": say("mail", "until", until=gift["until"]) if gift else _UNKNOWN["words.until"],
+        "products": say("mail", "products"),
+        "help": say("mail", "help") if letter.template == "payment" else _UNKNOWN["words.help"],
+        "note": say("mail", "note", date=values["left_on"]),
+        "reason": say("mail", "reason", date=values["left_on"], shop=title),
+        "unsubscribe": say("mail", "unsubscribe"),
+    }
+
+
+def _occasion(letter: Letter, stage: str) -> str:
+    return stage if stage in BUILT_IN.get(letter.template, STAGES) else "cart"
+
+
+def _lines(text: str) -> list[str]:
+    """Somebody's own words, line by line."""
+    rows = [line(row, 2_000) for row in text.replace("\r\n", "\n").replace("\r", "\n").split("\n")]
+    return "\n".join(rows[:MOST_LINES]).strip().split("\n")
+
+
+def _money(value: Decimal | str | None, currency: str | None, speech: Speech) -> str | None:
+    """An amount as the reader writes it, or None where it is not known."""
+    if value is None or not currency:
         return None
+    amount = Decimal(value)
+    return speech.money(amount, currency) if amount.is_finite() and amount else None

@@ -1,42 +1,40 @@
-"""What the links of a mail lead to: the cart, and a way to hear no more.
+"""What the links of a message lead to: the cart, and a page on which a person says what he wants to receive.
 
 in   GET /r/{token}, GET and POST /u/{token}
 out  messages, subscriber_id: message.clicked
-out  subscriber-events, subscriber_id: subscriber.withdrawn
+out  subscriber-events, subscriber_id: subscriber.withdrawn, subscriber.consented
 
 Opening a link changes nothing: mail scanners open them all. Unsubscribing is a POST (RFC 8058: no cookie, no token
-but the one in the link, no redirect), honoured as soon as it is answered.
+but the one in the link, no redirect), honoured as soon as it is answered; whatever a POST says that is not understood
+ends the mails.
 """
 
 import logging
-import secrets
-from collections.abc import Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, Protocol, cast
+from urllib.parse import parse_qs
 
-from jinja2 import Environment
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from cartwake.clock import Clock, SystemClock, rfc3339, to_datetime
 from cartwake.errors import InvalidEvent, Unavailable
-from cartwake.model import Message, SubscriberEvent, derived_id, encode
+from cartwake.model import Channel, Consent, Message, SubscriberEvent, derived_id, encode
 from cartwake.shops import Shop, Shops
 from cartwake.topics import MESSAGES, SUBSCRIBER_EVENTS, Topic
 from reminders.clean import line, web_url
 from reminders.links import Links, Recovery
-from reminders.render import DEFAULT_LANGUAGE, TEMPLATES, environment
+from reminders.pages import CHANNELS, HEADERS, Pages, spoken
+from reminders.person import Key
 
 log = logging.getLogger(__name__)
 
-_HEADERS: Final = {
-    "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "X-Robots-Tag": "noindex, nofollow",
-}
-_LANGUAGES: Final = ("en", "de")
+_MOST_BODY: Final = 4_096
+
+#: What is wanted, and for which channels; none: nothing was ticked.
+Wish = tuple[Literal["stop", "all", "again"], tuple[Channel, ...]]
+ONE_CLICK: Final[Wish] = ("stop", ("email",))
 
 
 class Records(Protocol):
@@ -51,8 +49,21 @@ def routes(links: Links, publisher: Records, shops: Shops, clock: Clock | None =
     return [
         Route("/r/{token}", tracking.recover, methods=["GET"]),
         Route("/u/{token}", tracking.ask, methods=["GET"]),
-        Route("/u/{token}", tracking.unsubscribe, methods=["POST"]),
+        Route("/u/{token}", tracking.choose, methods=["POST"]),
     ]
+
+
+def wish(body: bytes) -> Wish:
+    """What a POST asks for. Anything but a choice made on our page ends the mails."""
+    try:
+        fields = parse_qs(body.decode("ascii"), max_num_fields=20)
+    except ValueError:
+        return ONE_CLICK
+    do = fields.get("do", [""])[0]
+    if "List-Unsubscribe" in fields or do not in ("stop", "all", "again"):
+        return ONE_CLICK
+    ticked = CHANNELS if do == "all" else tuple(x for x in CHANNELS if x in fields.get("channel", ()))
+    return cast("Wish", (do, ticked))
 
 
 class _Tracking:
@@ -61,51 +72,21 @@ class _Tracking:
         self._publisher = publisher
         self._shops = shops
         self._clock = clock
-        self._env: Environment = environment(TEMPLATES)
+        self._pages = Pages()
 
+    # -- to the cart ---------------------------------------------------------------------------------------------
     async def recover(self, request: Request) -> Response:
         """Lead to the cart; the click is recorded, and a click that can't be is no reason to keep anybody waiting."""
         try:
             recovery = self._links.read_recovery(request.path_params["token"])
         except InvalidEvent:
-            return self._page("unknown", Shop(""), 404)
+            return self._pages("unknown", request, status=404)
         target, shop = web_url(recovery.cart_url), self._shops.of(recovery.shop_id)
         if target is None or self._clock.now_ms() >= recovery.expires_at:
-            return self._page("old", shop, 410)
+            return self._pages("old", request, shop, status=410)
         if request.method == "GET":
             await self._clicked(recovery)
-        return RedirectResponse(target, 302, _HEADERS)
-
-    async def ask(self, request: Request) -> Response:
-        """A page with a button. It changes nothing."""
-        try:
-            shop_id, _ = self._links.read_unsubscribe(request.path_params["token"])
-        except InvalidEvent:
-            return self._page("unknown", Shop(""), 404)
-        return self._page("ask", self._shops.of(shop_id), 200)
-
-    async def unsubscribe(self, request: Request) -> Response:
-        """Record that the person wants no more mails, then say so. The body does not matter and is not read."""
-        try:
-            shop_id, subscriber_id = self._links.read_unsubscribe(request.path_params["token"])
-        except InvalidEvent:
-            return self._page("unknown", Shop(""), 404)
-        now = self._clock.now_ms()
-        event = SubscriberEvent(
-            event_id=derived_id("unsubscribe", shop_id, subscriber_id, now),
-            type="subscriber.withdrawn",
-            shop_id=shop_id,
-            subscriber_id=subscriber_id,
-            occurred_at=to_datetime(now),
-            reason="unsubscribe link",
-        )
-        shop = self._shops.of(shop_id)
-        try:
-            await self._write(SUBSCRIBER_EVENTS, subscriber_id, encode(event))
-        except Unavailable as exc:
-            log.warning("an unsubscription could not be recorded: %s", exc)
-            return self._page("later", shop, 503, {"Retry-After": "60"})
-        return self._page("done", shop, 200)
+        return RedirectResponse(target, 302, HEADERS)
 
     async def _clicked(self, recovery: Recovery) -> None:
         now = self._clock.now_ms()
@@ -123,19 +104,64 @@ class _Tracking:
         except Unavailable as exc:
             log.warning("a click could not be recorded: %s", exc)
 
+    # -- out -----------------------------------------------------------------------------------------------------
+    async def ask(self, request: Request) -> Response:
+        """The page with the choices. It changes nothing, and does not know what is set."""
+        try:
+            shop_id, _ = self._links.read_unsubscribe(request.path_params["token"])
+        except InvalidEvent:
+            return self._pages("unknown", request, status=404)
+        return self._pages("ask", request, self._shops.of(shop_id), ticked=("email",))
+
+    async def choose(self, request: Request) -> Response:
+        """Record what the person wants, then say so."""
+        try:
+            key = self._links.read_unsubscribe(request.path_params["token"])
+        except InvalidEvent:
+            return self._pages("unknown", request, status=404)
+        shop = self._shops.of(key[0])
+        do, channels = wish(await _body(request))
+        if not channels:
+            return self._pages("ask", request, shop, status=400, warning="none")
+        event = self._event(key, do, channels, consent_text=_consent_text(request, shop))
+        try:
+            await self._write(SUBSCRIBER_EVENTS, key[1], encode(event))
+        except Unavailable as exc:
+            log.warning("a person's choice could not be recorded: %s", exc)
+            again: dict[str, Any] = {"ticked": channels, "do": do, "headers": {"Retry-After": "60"}}
+            return self._pages("later", request, shop, status=503, **again)
+        return self._pages("returned" if do == "again" else "stopped", request, shop, ticked=channels)
+
+    def _event(self, key: Key, do: str, channels: tuple[Channel, ...], *, consent_text: str) -> SubscriberEvent:
+        now = self._clock.now_ms()
+        again = do == "again"
+        return SubscriberEvent(
+            event_id=derived_id("preferences", *key, do, *channels, now),
+            type="subscriber.consented" if again else "subscriber.withdrawn",
+            shop_id=key[0],
+            subscriber_id=key[1],
+            occurred_at=to_datetime(now),
+            reason="preference centre" if again else "unsubscribe link",
+            channels=channels,
+            consent=Consent(basis="preference centre", text=consent_text, channels=channels) if again else None,
+        )
+
     async def _write(self, topic: Topic, key: str, value: bytes) -> None:
         await run_in_threadpool(self._publisher.send_and_wait, topic, key, value, timeout=3.0)
 
-    def _page(self, page: str, shop: Shop, status: int, headers: Mapping[str, str] | None = None) -> HTMLResponse:
-        wanted = shop.profile.locale.lower().replace("_", "-").partition("-")[0]
-        language = wanted if wanted in _LANGUAGES else DEFAULT_LANGUAGE
-        nonce = secrets.token_urlsafe(12)
-        known: dict[str, Any] = {"title": line(shop.profile.title, 100), "url": web_url(shop.profile.url)}
-        html = self._env.get_template(f"{language}/page.html").render(
-            page=page, shop=known if shop.shop_id else None, nonce=nonce, language=language
-        )
-        policy = (
-            f"default-src 'none'; style-src 'nonce-{nonce}'; form-action 'self'; frame-ancestors 'none'; "
-            "base-uri 'none'"
-        )
-        return HTMLResponse(html, status, {**_HEADERS, "Content-Security-Policy": policy, **(headers or {})})
+
+def _consent_text(request: Request, shop: Shop) -> str:
+    return spoken(request, shop).say("page", "consent", shop=line(shop.profile.title, 100))
+
+
+async def _body(request: Request) -> bytes:
+    """The body; empty when it is longer than any choice, or broken off: that is no reason not to unsubscribe."""
+    body = b""
+    try:
+        async for part in request.stream():
+            body += part
+            if len(body) > _MOST_BODY:
+                return b""
+    except ClientDisconnect:
+        return b""
+    return body

@@ -13,15 +13,18 @@ _SHOP = click.option("--shop", default="main", show_default=True, help="the shop
 
 @click.group("settings")
 def command() -> None:
-    """Read and change what a shop has set: `shop`, `carts` and `reminders`. Every role takes a change up at once."""
+    """Read and change what a shop has set: `shop`, `carts`, `reminders` and templates of mails (`template:cart.de`).
+
+    Every role takes a change up at once.
+    """
 
 
 @command.command("get")
 @click.argument("name", required=False)
 @_SHOP
 def get(name: str | None, shop: str) -> None:
-    """Show what holds for a shop, defaults included: all of it, or NAME (shop, carts or reminders)."""
-    from cartwake.shops import Shops, follow, parse
+    """Show what holds for a shop, defaults included: all of it, or NAME (shop, carts, reminders, template:cart.de)."""
+    from cartwake.shops import MailTemplate, Shops, follow, parse
     from local.stack import embedded
 
     if name is not None:
@@ -30,8 +33,9 @@ def get(name: str | None, shop: str) -> None:
     with embedded(settings_file.load(), kafka=True, say=_say) as settings:
         follow(settings, shops)()
     found = shops.of(shop)
-    values = {"shop": found.profile, "carts": found.carts, "reminders": found.reminders}
-    _write(values if name is None else values[name])
+    values: dict[str, Any] = {"shop": found.profile, "carts": found.carts, "reminders": found.reminders}
+    values |= {f"template:{key}": template for key, template in sorted(found.templates.items())}
+    _write(values if name is None else values.get(name, MailTemplate()))
 
 
 @command.command("set")
@@ -47,10 +51,10 @@ def set_(name: str, value: str, shop: str) -> None:
     from cartwake.clock import SystemClock
     from cartwake.publish import Publisher
     from cartwake.rules import ReminderRules, switched_on
-    from cartwake.shops import Shops, follow, parse, set_for
+    from cartwake.shops import Shops, checked, follow, set_for
     from local.stack import embedded
 
-    rules = parse(name, _json(value))
+    rules = checked(name, _json(value))
     with embedded(settings_file.load(), kafka=True, say=_say) as settings:
         ensure_topics(settings, say=_say, patience=5)
         if isinstance(rules, ReminderRules):
@@ -68,9 +72,9 @@ def set_(name: str, value: str, shop: str) -> None:
 @click.argument("value")
 def validate(name: str, value: str) -> None:
     """Check VALUE for NAME as `set` does, and show it with its defaults; nothing is written."""
-    from cartwake.shops import parse
+    from cartwake.shops import checked
 
-    _write(parse(name, _json(value)))
+    _write(checked(name, _json(value)))
 
 
 def _json(text: str) -> Any:

@@ -14,15 +14,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cartwake.model import Item, person_id
-from cartwake.shops import Shop, ShopProfile
+from cartwake.shops import MailTemplate, Shop, ShopProfile
 from reminders.clean import first_name, line, web_url
 from reminders.letter import Letter
 from reminders.links import Links
 from reminders.mime import HEADERS, Unsafe, build, check
 from reminders.outbox import Mail
+from reminders.planning import template_of
 from reminders.render import SHOWN, Renderer, Unfit
 from tests.reminders.world import ANA, HOUR, LINKS, T0, Server, World, cart
 
+LANGUAGES = ("bg", "de", "en", "pl", "ro")
 RENDER = Renderer(links=LINKS, mail_from="Shop <carts@shop.example.com>")
 SHOP = Shop(
     "main", ShopProfile(title="Porto & Daughters", url="https://porto.example.com", postal_address="12 Harbour St")
@@ -39,8 +41,18 @@ def letter(**changes: Any) -> Letter:
     return Letter(**(values | changes))
 
 
+def with_template(key: str, **parts: str) -> Shop:
+    return msgspec.structs.replace(SHOP, templates={key: MailTemplate(**parts)})
+
+
 def mail(shop: Shop = SHOP, **changes: Any) -> Mail:
     return RENDER(letter(**changes), shop)
+
+
+def lead(**changes: Any) -> str:
+    found = re.search(r'class="lead"[^>]*>(.*?)</p>', mail(**changes).html, re.S)
+    assert found is not None
+    return found[1]
 
 
 def parsed(written: Mail) -> Any:
@@ -58,12 +70,17 @@ def test_the_mail_shows_the_cart_the_total_and_the_two_links() -> None:
     assert 'width="72" height="72"' in written.html
 
 
-@pytest.mark.parametrize("language", ["en", "de"])
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_each_stage_of_the_checkout_has_its_own_sentence(language: str) -> None:
     stages = ("cart", "contact", "address", "shipping", "payment", "review")
-    leads = {re.search(r'class="lead"[^>]*>(.*?)</p>', mail(stage=s, locale=language).html, re.S)[1] for s in stages}  # type: ignore[index]
+    leads = {lead(stage=s, template=template_of(s), locale=language) for s in stages}
     assert len(leads) == len(stages)
     assert mail(stage="warp", locale=language).text == mail(stage="cart", locale=language).text
+
+
+def test_a_template_that_was_chosen_for_another_stage_says_nothing_that_is_not_so() -> None:
+    assert lead(stage="cart", template="payment") == lead(stage="cart", template="cart")
+    assert lead(stage="shipping", template="cart") == lead(stage="cart", template="cart")
 
 
 def test_money_and_dates_are_written_as_the_reader_writes_them() -> None:
@@ -243,22 +260,26 @@ def test_a_cart_without_contents_holds_the_mail() -> None:
     assert world.server.mails == []
 
 
-def test_a_template_with_a_missing_value_holds_the_mail(tmp_path: Any) -> None:
-    (tmp_path / "en").mkdir()
-    (tmp_path / "en" / "cart.txt").write_text("Subject: x\n\n{{ items[0].discount }}")
-    (tmp_path / "en" / "cart.html").write_text("x")
-    render = Renderer(links=LINKS, mail_from="carts@shop.example.com", folder=tmp_path)
-    with pytest.raises(Unfit, match="discount") as held:
-        render(letter(), SHOP)
+@pytest.mark.parametrize("part", ["subject", "html", "text"])
+def test_a_template_with_a_missing_value_holds_the_mail_and_names_it(part: str) -> None:
+    shop = with_template("cart", **{part: "one\n{{ items[0].discount }}"})
+    with pytest.raises(Unfit, match=rf"cart, {part}, line 2.*discount") as held:
+        mail(shop)
     assert held.value.reason == "missing_value"
 
 
-def test_a_template_can_not_reach_out_of_its_sandbox(tmp_path: Any) -> None:
-    (tmp_path / "en").mkdir()
-    (tmp_path / "en" / "cart.txt").write_text("Subject: x\n\n{{ ''.__class__.__mro__[1].__subclasses__() }}")
-    (tmp_path / "en" / "cart.html").write_text("x")
-    with pytest.raises(Unfit):
-        Renderer(links=LINKS, mail_from="carts@shop.example.com", folder=tmp_path)(letter(), SHOP)
+def test_a_value_that_is_not_known_holds_a_template_that_needs_it_and_no_other() -> None:
+    needs, asks = with_template("cart", text="{{ name }}"), with_template("cart", text="{{ name|default('you') }}")
+    with pytest.raises(Unfit, match="name is not known"):
+        mail(needs, name=None)
+    assert mail(needs).text == "Ana\n"
+    assert mail(asks, name=None).text == "you\n"
+
+
+def test_a_template_that_was_never_checked_can_not_reach_out_of_its_sandbox() -> None:
+    with pytest.raises(Unfit) as held:
+        mail(with_template("cart", text="{{ ''.__class__.__mro__[1].__subclasses__() }}"))
+    assert held.value.reason == "bad_template"
 
 
 @pytest.mark.parametrize(

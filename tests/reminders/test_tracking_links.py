@@ -1,6 +1,7 @@
 """The links of a mail: to the cart, and out."""
 
 import asyncio
+import re
 from typing import Any
 
 import httpx
@@ -11,11 +12,13 @@ from starlette.applications import Starlette
 
 from cartwake.clock import FakeClock
 from cartwake.errors import InvalidEvent, KafkaUnavailable
-from cartwake.model import Setting, decode_message, decode_subscriber_event, person_id
+from cartwake.model import Consent, Setting, decode_message, decode_subscriber_event, person_id
 from cartwake.shops import Shops
 from cartwake.topics import MESSAGES, SUBSCRIBER_EVENTS, Topic
 from reminders.links import Links, Recovery
-from reminders.tracking import routes
+from reminders.render import TEMPLATES
+from reminders.tracking import routes, wish
+from tests.reminders.contrast import contrast
 from tests.reminders.world import ANA, DAY, LINKS, T0, World, cart
 
 PERSON = person_id(ANA)
@@ -55,6 +58,16 @@ class Site:
                 return await client.request(method, url, **body)
 
         return asyncio.run(ask())
+
+    @property
+    def said(self) -> list[tuple[str, Any]]:
+        """What was recorded of the person, in short."""
+        events = [decode_subscriber_event(value) for topic, _, value in self.written.records if topic != MESSAGES]
+        return [(event.type, event.channels) for event in events]
+
+
+def reading(language: str) -> dict[str, str]:
+    return {"accept-language": language}
 
 
 @pytest.fixture
@@ -136,19 +149,89 @@ def test_one_click_unsubscribes_without_cookie_form_or_redirect(site: Site) -> N
     event = decode_subscriber_event(value)
     assert (topic, key) == (SUBSCRIBER_EVENTS, PERSON)
     assert (event.type, event.shop_id, event.subscriber_id, event.at) == ("subscriber.withdrawn", "main", PERSON, T0)
+    assert event.channels == ("email",)
 
 
-def test_the_body_of_the_post_does_not_matter(site: Site) -> None:
-    for body in (b"", b"\xff" * 100_000, b"{"):
-        assert site.ask("POST", LINKS.unsubscribe_url(KEY), content=body).status_code == 200
-    assert len(site.written.records) == 3
+HOSTILE_BODIES = (
+    b"", b"\xff" * 100_000, b"{", b"do=drop", b"do=again&List-Unsubscribe=One-Click&channel=sms", b"&" * 4_000,
+    b"do=again&channel=sms&" + b"x=1&" * 900, b"do=\xc3\xa4gain", b"do%00=again",
+    b"do=again&channel=sms" + b" " * 5_000,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("body", HOSTILE_BODIES)
+def test_a_body_that_is_not_understood_ends_the_mails(site: Site, body: bytes) -> None:
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    assert site.ask("POST", LINKS.unsubscribe_url(KEY), content=body, headers=form).status_code == 200
+    assert site.said == [("subscriber.withdrawn", ("email",))]
+
+
+@given(st.binary(max_size=200))
+def test_no_body_whatever_signs_anybody_up_by_chance(body: bytes) -> None:
+    do, channels = wish(body)
+    assert do in ("stop", "all") or b"again" in body
+    assert set(channels) <= {"email", "sms", "push"}
+
+
+@pytest.mark.parametrize(
+    ("form", "said"),
+    [
+        ({"do": "stop", "channel": "sms"}, ("subscriber.withdrawn", ("sms",))),
+        ({"do": "stop", "channel": ["push", "email", "fax"]}, ("subscriber.withdrawn", ("email", "push"))),
+        ({"do": "all"}, ("subscriber.withdrawn", ("email", "sms", "push"))),
+        ({"do": "again", "channel": "email"}, ("subscriber.consented", ("email",))),
+    ],
+)
+def test_a_choice_on_the_page_is_recorded_for_the_channels_it_names(site: Site, form: Any, said: Any) -> None:
+    answer = site.ask("POST", LINKS.unsubscribe_url(KEY), data=form)
+    assert answer.status_code == 200
+    assert "set-cookie" not in answer.headers
+    assert site.said == [said]
+
+
+def test_who_ticks_nothing_is_asked_again_and_nothing_is_recorded(site: Site) -> None:
+    for do in ("stop", "again"):
+        answer = site.ask("POST", LINKS.unsubscribe_url(KEY), data={"do": do, "channel": "fax"})
+        assert answer.status_code == 400
+        assert 'role="alert"' in answer.text
+    assert site.said == []
+
+
+def test_subscribing_again_says_to_which_words_the_person_agreed(site: Site) -> None:
+    site.ask("POST", LINKS.unsubscribe_url(KEY), data={"do": "again", "channel": "sms"}, headers=reading("ro"))
+    consent = decode_subscriber_event(site.written.records[0][2]).consent
+    assert isinstance(consent, Consent)
+    assert (consent.granted, consent.basis, consent.channels) == (True, "preference centre", ("sms",))
+    assert consent.text == "<b>Porto</b> îmi poate aminti de coșurile lăsate, prin mijloacele bifate."
+
+
+def test_what_was_done_can_be_undone_with_the_button_of_the_page(site: Site) -> None:
+    url = LINKS.unsubscribe_url(KEY)
+    stopped = site.ask("POST", url, data={"do": "stop", "channel": ["email", "push"]})
+    fields = re.findall(r'<input type="hidden" name="channel" value="(\w+)">', stopped.text)
+    undo = re.findall(r'<button type="submit" name="do" value="(\w+)"', stopped.text)
+    assert (fields, undo) == (["email", "push"], ["again"])
+    site.ask("POST", url, data={"do": undo[0], "channel": fields})
+    assert site.said == [("subscriber.withdrawn", ("email", "push")), ("subscriber.consented", ("email", "push"))]
+
+
+def test_undoing_lets_the_next_reminder_out(site: Site) -> None:
+    site.ask("POST", LINKS.unsubscribe_url(KEY))
+    site.clock.advance(1_000)
+    site.ask("POST", LINKS.unsubscribe_url(KEY), data={"do": "again", "channel": "email"})
+    events = [decode_subscriber_event(value) for _, _, value in site.written.records]
+    left = cart(T0 + DAY, consent=True)
+    assert World().hear(*events, left, at=T0 + DAY).work().said == ["sent"]
+    assert World().hear(events[0], left, at=T0 + DAY).work().said == ["suppressed:unsubscribed"]
 
 
 def test_a_wish_that_could_not_be_saved_is_not_called_saved(site: Site) -> None:
     site.written.away = True
-    answer = site.ask("POST", LINKS.unsubscribe_url(KEY))
+    answer = site.ask("POST", LINKS.unsubscribe_url(KEY), data={"do": "stop", "channel": "sms"})
     assert answer.status_code == 503
-    assert '<form method="post">' in answer.text
+    assert answer.headers["retry-after"] == "60"
+    assert '<input type="hidden" name="channel" value="sms">' in answer.text
+    assert 'name="do" value="stop"' in answer.text
 
 
 @pytest.mark.parametrize("path", ["x", "A" * 27, "A" * 5_000, "A" * 27 + ".main", "%2e%2e", "ä", "A.A.A"])
@@ -168,9 +251,30 @@ def test_pages_run_nothing_and_escape_the_shops_name(site: Site) -> None:
     assert answer.headers["cache-control"] == "no-store"
 
 
-def test_pages_speak_the_shops_language(site: Site) -> None:
+def test_pages_speak_the_browsers_language_else_the_shops(site: Site) -> None:
     site.shops.apply(Setting(shop_id="main", name="shop", value={"title": "Laden", "locale": "de-AT"}))
-    assert "Abmelden" in site.ask("GET", LINKS.unsubscribe_url(KEY)).text
+    url = LINKS.unsubscribe_url(KEY)
+    assert "Weniger Erinnerungen?" in site.ask("GET", url).text
+    for accepted, words in (
+        ("bg-BG,bg;q=0.9,en;q=0.8", "По-малко напомняния?"),
+        ("fr, pl;q=0.2, ro;q=0.9", "Mai puține notificări?"),
+        ("fr, ja", "Weniger Erinnerungen?"),
+        ("en;q=0, de;q=x, " * 500, "Weniger Erinnerungen?"),
+        ("pl-PL", "Mniej przypomnień?"),
+    ):
+        answer = site.ask("GET", url, headers=reading(accepted)).text
+        assert words in answer, accepted
+    assert f'<html lang="{"pl"}" dir="ltr">' in answer
+
+
+def test_pages_can_be_read_in_both_modes() -> None:
+    style = (TEMPLATES / "page.html").read_text()
+    light, dark = (dict(re.findall(r"--(\w+): (#[0-9a-f]+)", block)) for block in re.findall(r":root \{(.*?)\}", style))
+    for colours in (light, dark):
+        for on, texts in (("card", ("ink", "soft", "act", "warn")), ("page", ("ink",)), ("act", ("on",))):
+            for text in texts:
+                assert contrast(colours[text], colours[on]) >= 4.5, (text, on)
+        assert contrast(colours["line"], colours["card"]) >= 3
 
 
 @given(st.text(min_size=1, max_size=40), st.binary(min_size=12, max_size=12))
