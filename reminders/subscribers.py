@@ -13,7 +13,7 @@ after a crash ends as uncertain.
 
 import heapq
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, cast
@@ -39,8 +39,8 @@ from reminders.codes import Codes
 from reminders.fold import fold, moment
 from reminders.gates import step_of
 from reminders.letter import Letter
-from reminders.numbers import e164
 from reminders.links import ERASED, Links
+from reminders.numbers import e164
 from reminders.outbox import Medium, Outgoing, deliver
 from reminders.outcomes import Held, Result
 from reminders.person import Alias, Key, Out, Person, Plan, Rhythm, State, Subscriber, is_person

@@ -147,16 +147,12 @@ def _with_cart(letter: "Letter", settings: "Settings", cart_id: str, shop_id: st
 
 def _send(mail: "Mail", settings: "Settings") -> None:
     from cartwake.errors import MailUnavailable
-    from cartwake.secret import secret_of
     from local.stack import embedded
     from reminders import channels
-    from reminders.channels.email import EmailChannel
-    from reminders.links import Links
     from reminders.outcomes import Failed, Uncertain
 
     with embedded(settings, mailbox=True, say=_say) as running:
-        channel = channels.of(running, Links(running.collector_url, secret_of(running)))["email"].channel
-        assert isinstance(channel, EmailChannel), "it is the only one for mails"
+        channel = channels.email(running)
 
         async def hand_over() -> object:
             try:
