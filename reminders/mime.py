@@ -37,6 +37,7 @@ _ATOMS: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]+")
 _ID: Final = re.compile(r"<[A-Za-z0-9._+-]+@[A-Za-z0-9.-]+>")
 _URL: Final = re.compile(r"https?://[!-;=?-~]+")
 _TYPE: Final = re.compile(r"(?!multipart/|message/)[a-z]+/[a-z0-9][a-z0-9.+-]*")
+_NAME: Final = re.compile(r"[A-Za-z0-9 ._()+-]{1,60}")
 _PLAIN: Final = re.compile(r"[\t\n -~]*")
 _BREAK: Final = re.compile(r"\r\n?")
 _LONGEST: Final = 998  # bytes of a line (RFC 5322)
@@ -207,9 +208,9 @@ def _file(file: File) -> bytes:
 
 
 def _filename(name: str) -> Iterator[str]:
-    """The parameter(s) that say a file's name (RFC 2231), no path among it."""
-    name = re.sub(r"[/\\:]", "_", name)
-    if name.isascii() and len(name) < _LINE - len(' filename="";') and '"' not in name:
+    """The parameter(s) that say a file's name (RFC 2231), without what means something to a file system."""
+    name = re.sub(r'[/\\:*?"<>|]', "_", name)
+    if _NAME.fullmatch(name):
         yield f'filename="{name}"'
         return
     rows, row = [], "utf-8''"
