@@ -5,9 +5,12 @@ import re
 from collections import deque
 from typing import Final, NamedTuple
 
+from reminders.clean import line
+
 _REPLY: Final = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
 _LONGEST_LINE: Final = 4_096  # RFC 5321 allows 512
-_LONGEST_REPLY: Final = 32_768
+_MOST_LINES: Final = 100  # of one reply
+_MOST_REPLIES: Final = 16  # that nobody has waited for
 
 
 class Broken(Exception):
@@ -137,11 +140,11 @@ class Dialogue(asyncio.Protocol):
             return
         self._code = found[1]
         self._words.append(found[3] or b"")
-        if sum(map(len, self._words)) > _LONGEST_REPLY or len(self._replies) > 16:
+        if len(self._words) > _MOST_LINES or len(self._replies) > _MOST_REPLIES:
             self._fail("it talks without an end")
         elif found[2] != b"-":
             text = b" ".join(self._words).decode("utf-8", "replace")
-            self._replies.append(Reply(int(found[1]), " ".join(text.split())[:300]))
+            self._replies.append(Reply(int(found[1]), text[:300] if text.isprintable() else line(text, 300)))
             self._words = []
 
     def _fail(self, words: str) -> None:

@@ -21,6 +21,7 @@ from cartwake.errors import MailUnavailable
 from reminders.channels.dialogue import Broken, Dialogue, Reply
 from reminders.channels.pace import Hosts, Pace
 from reminders.channels.relays import FIRST_PAUSE, LONGEST_PAUSE, Health, Relay
+from reminders.clean import line
 from reminders.outbox import Mail
 from reminders.outcomes import Cancelled, Failed, Sent, Uncertain
 
@@ -277,7 +278,7 @@ class EmailChannel:
                     raise ConnectionError("it closed the connection")
         except (aiosmtplib.SMTPException, OSError, ValueError, RuntimeError) as exc:
             client.close()
-            words = str(exc) or "it does not answer"
+            words = line(str(exc), 300) or "it does not answer"
             self._failed(station, attempt, words.replace(relay.password, "…") if relay.password else words)
             raise Gone from exc
         except BaseException:
@@ -301,13 +302,14 @@ class EmailChannel:
         station.temporary = 0
         while station.resting:
             station.resting.pop().close()
-        if station.health.failures == 1:
-            log.warning("%s. It is left alone for a while", station.health.words)
+        if station.health.failures == 1 and not all(other.away(now) for other in self.stations):
+            log.warning("%s. Others take over", station.health.words)
 
     def _worked(self, station: Station, attempt: int) -> None:
         station.temporary = 0
         if station.health.worked(attempt):
-            log.warning("the mail server %s works again", station.relay)
+            if not self.paused and len(self.stations) > 1:
+                log.warning("the mail server %s works again", station.relay)
             self._resume(station)
 
     def _why(self) -> str:
