@@ -146,6 +146,7 @@ class EmailChannel:
         """Say good-bye to the relays."""
         if self._waking is not None:
             self._waking.cancel()
+            await asyncio.wait([self._waking])
         for station in self.stations:
             while station.resting:
                 station.resting.pop().close(politely=True)

@@ -86,12 +86,14 @@ class BadServer:
         self._open: dict[asyncio.Task[Any], asyncio.StreamWriter] = {}
         self._busy: set[asyncio.Task[Any]] = set()
         self._generation = 0
+        self._ended = False
 
     async def __aenter__(self) -> "BadServer":
         await self.listen()
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._ended = True
         await self.away()
 
     async def listen(self) -> None:
@@ -112,9 +114,13 @@ class BadServer:
             self._open[task].transport.abort()
             task.cancel()
         await asyncio.gather(*dropped, return_exceptions=True)
+        await asyncio.sleep(0.01)  # in which connections end
 
     # -- one connection --------------------------------------------------------------------------------------------
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._ended:  # it was waiting to be accepted
+            writer.transport.abort()
+            return
         self.connections += 1
         task = asyncio.current_task()
         assert task is not None
@@ -123,6 +129,8 @@ class BadServer:
             await self._talk(reader, writer)
         except (HangUp, ConnectionError, asyncio.IncompleteReadError, ssl.SSLError, asyncio.CancelledError):
             writer.transport.abort()
+        else:
+            writer.close()
         finally:
             del self._open[task]
             self._busy.discard(task)
@@ -296,12 +304,12 @@ async def run(messages: int, each: int, seed: int, *, connections: int = 16, set
     began = time.monotonic()
     async with BadServer() as server:
         channel = channel_to(server, connections=connections, answer=2.0)
-        numbers = iter(enumerate(plan))
+        numbers, door = iter(enumerate(plan)), asyncio.Lock()
         ends: dict[str, Result] = {}
 
         async def work() -> None:
             for n, fault in numbers:
-                await _happen(server, fault, str(n))
+                await _happen(server, fault, str(n), door)
                 ends[str(n)] = await _until_it_ends(channel, mail(str(n)), tally, settle)
 
         await asyncio.gather(*(work() for _ in range(2 * connections)))
@@ -313,13 +321,13 @@ async def run(messages: int, each: int, seed: int, *, connections: int = 16, set
     return tally
 
 
-async def _happen(server: BadServer, fault: Fault | None, number: str) -> None:
+async def _happen(server: BadServer, fault: Fault | None, number: str, door: asyncio.Lock) -> None:
     if fault is None:
         return
     if fault.step == "listening":
-        await server.away(idle_only=True)
-        await asyncio.sleep(0.005)
-        await server.listen()
+        async with door:
+            await server.away(idle_only=True)
+            await server.listen()
     elif fault.at_the_door:
         server.door.append(fault)
     else:

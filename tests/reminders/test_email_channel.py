@@ -1,4 +1,7 @@
-"""SMTP for real, on loopback: what each answer of a mail server means. The fake keeps the same contract."""
+"""SMTP for real, on loopback: what each answer of a mail server means. The fake keeps the same contract.
+
+Here the server is aiosmtpd, which behaves; `test_relays.py` has one that does not.
+"""
 
 import asyncio
 import socket
