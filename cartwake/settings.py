@@ -48,15 +48,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     clickhouse_database: Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")] = "cartwake"
     retention_days: Annotated[int, Meta(ge=1, le=3650)] = 90
 
-    # Mail: an empty smtp_host means the local mailbox on 127.0.0.1:mailbox_port
+    # Mail: neither smtp_host nor smtp_relays means the local mailbox on 127.0.0.1:mailbox_port
     smtp_host: str = ""
     smtp_port: Port = 587
     smtp_user: str = ""
     smtp_password: str = ""
     smtp_tls: Literal["starttls", "tls", "none"] = "starttls"
-    smtp_relays: Annotated[str, Meta(pattern=_RELAYS)] = (
-        ""  # several, the first before the others; instead of smtp_host
-    )
+    smtp_relays: Annotated[str, Meta(pattern=_RELAYS)] = ""  # addresses; wins over smtp_host
     smtp_connections: Annotated[int, Meta(ge=1, le=500)] = 8  # to each relay
     smtp_messages: Annotated[int, Meta(ge=1)] = 200  # over one connection
     smtp_rate: Annotated[float, Meta(ge=0)] = 0  # mails a second over each relay; 0: no limit
@@ -100,6 +98,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def console_url(self) -> str:
         """The console's address on this machine, without a slash at the end."""
         return f"http://127.0.0.1:{self.console_port}"
+
+    @property
+    def has_relay(self) -> bool:
+        """Whether mails go to a relay, and not to the local mailbox."""
+        return bool(self.smtp_host or self.smtp_relays.strip())
 
     @property
     def mailbox_url(self) -> str:

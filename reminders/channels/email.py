@@ -266,8 +266,10 @@ class EmailChannel:
         try:
             async with asyncio.timeout(2 * self._limits.timeout):  # all steps together
                 await client.connect()
-                why_not = relay.why_not(client.get_transport_info("peername")[0])
-                if why_not is not None:
+                peer = client.get_transport_info("peername")
+                if peer is None:
+                    raise ConnectionError("it closed the connection")
+                if (why_not := relay.why_not(peer[0])) is not None:
                     raise ValueError(why_not)
                 if relay.tls == "starttls":
                     await client.starttls()

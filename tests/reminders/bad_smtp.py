@@ -39,7 +39,7 @@ class Fault:
     """What happens at a step; without a `reply` what is usual is said. `then_drop`: the connection ends after that."""
 
     step: str
-    what: str  # refused, say, silence, drop, slow, junk, long, endless, twice
+    what: str  # refused, say, silence, drop, slow, junk, long, endless, twice, deaf
     reply: str = ""
     then_drop: bool = False
 
@@ -183,6 +183,8 @@ class BadServer:
         await self._answer(writer, "DATA", fault)
         if fault is not None and not fault.reply.startswith("354") and fault.what == "say":
             return
+        if fault is not None and fault.what == "deaf":
+            await asyncio.Event().wait()
         content = await reader.readuntil(b"\r\n.\r\n")
         fault = self._fault(number, "dot")
         if fault is None or fault.takes:
@@ -202,6 +204,8 @@ class BadServer:
         match fault.what:
             case "say":
                 writer.write((fault.reply.encode() or said.strip()) + b"\r\n")
+            case "deaf":  # reads no content
+                writer.write(said)
             case "silence":
                 await asyncio.Event().wait()
             case "slow":

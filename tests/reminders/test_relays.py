@@ -20,7 +20,7 @@ from cryptography.x509.oid import NameOID
 from prometheus_client import CollectorRegistry, generate_latest
 
 from cartwake.errors import ConfigurationError, MailUnavailable
-from cartwake.settings import Settings
+from cartwake.settings import Settings, load
 from reminders import channels
 from reminders.channels.email import EmailChannel, Limits
 from reminders.channels.meters import MailMeters
@@ -123,6 +123,17 @@ def test_a_mail_that_meets_one_fault_after_another_arrives_once() -> None:
         return await until_sent(channel, "1"), server.taken["1"]
 
     assert with_servers(1, go) == (Sent("2.0.0 taken"), 1)
+
+
+def test_a_mail_whose_end_has_not_left_this_machine_has_certainly_not_arrived() -> None:
+    async def go(channel: EmailChannel, server: BadServer) -> Any:
+        server.faults["1"].append(Fault("DATA", "deaf"))
+        large = replace(mail("1"), wire=mail("1").wire + b"x" * 30_000_000)
+        with pytest.raises(MailUnavailable, match=r"no answer within 0\.2 s"):
+            await channel.send(large)
+        return await until_sent(channel, "1"), server.taken["1"]
+
+    assert with_servers(1, go, limits={"answer": 0.2}) == (Sent("2.0.0 taken"), 1)
 
 
 def test_what_a_server_says_is_shown_on_one_line_without_tricks() -> None:
@@ -485,6 +496,21 @@ def test_the_settings_name_one_relay_or_several_or_the_local_mailbox() -> None:
         "b.example.com:587",
         "c.example.com:25",
     ]
+
+
+@pytest.mark.parametrize("text", ["smtp//u:hunter2@h", "smtp://u:hunter2@h;smtp://h", "smtps://u:hunter2@h, x"])
+def test_a_list_of_relays_that_is_none_is_refused_without_its_passwords(text: str) -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"CARTWAKE_SMTP_RELAYS.*Example: CARTWAKE_SMTP_RELAYS=smtps://"
+    ) as refused:
+        relays_of(load({"CARTWAKE_SMTP_RELAYS": text}, Path("/nowhere")))
+    assert "hunter2" not in str(refused.value)
+
+
+def test_with_relays_the_local_mailbox_is_not_asked_for() -> None:
+    assert not Settings(smtp_relays=" ").has_relay
+    assert Settings(smtp_relays="smtp://smtp.example.com").has_relay
+    assert Settings(smtp_host="smtp.example.com").has_relay
 
 
 def test_a_password_is_not_part_of_what_a_relay_is_shown_as() -> None:
