@@ -22,6 +22,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from cartwake.errors import ConfigurationError, MailUnavailable
 from cartwake.settings import Settings, load
 from reminders import channels
+from reminders.channels.dialogue import Broken, Dialogue
 from reminders.channels.email import EmailChannel, Limits
 from reminders.channels.meters import MailMeters
 from reminders.channels.pace import Hosts, Pace
@@ -151,11 +152,51 @@ def test_a_server_that_refuses_the_sender_and_waits_for_the_content_gets_none() 
     async def go(channel: EmailChannel, server: BadServer) -> Any:
         server.faults["1"].append(Fault("RCPT", "say", "550 5.1.1 gone"))
         end = await channel.send(mail("1"))
+        kept = list(channel.stations[0].resting)
         assert isinstance(await channel.send(mail("2")), Sent)
-        return end, server.taken["1"], server.connections
+        return end, kept, server.taken["1"], server.connections
 
-    end, taken, connections = with_servers(1, go)
-    assert (end.bounced, taken, connections) == (True, 0, 2)
+    end, kept, taken, connections = with_servers(1, go)
+    assert (end.bounced, kept, taken, connections) == (True, [], 0, 2)
+
+
+@pytest.mark.parametrize("fault", [Fault("MAIL", "drop"), Fault("MAIL", "say", "421 4.4.2 idle too long")], ids=str)
+def test_a_connection_that_has_rested_too_long_is_replaced_and_nothing_is_away(fault: Fault) -> None:
+    async def go(channel: EmailChannel, server: BadServer) -> Any:
+        await channel.send(mail("1"))
+        server.faults["2"].append(fault)
+        return await channel.send(mail("2")), channel.pauses, channel.stations[0].health.failures, server.connections
+
+    assert with_servers(1, go) == (Sent("2.0.0 taken"), 0, 0, 2)
+
+
+class Wire(asyncio.Transport):
+    """A transport that is open until it is aborted."""
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None: ...
+
+    def is_closing(self) -> bool:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (b"250 " + b"x" * 5000, "a line without an end"),
+        (b"250-and\r\n" * 200, "talks without an end"),
+        (b"250 ok\r\n" * 200, "talks without an end"),
+        (b"hello\r\n", "no SMTP"),
+        (b"250-a\r\n550 b\r\n", "no SMTP"),
+        (b"999 a\r\n", "no SMTP"),
+    ],
+)
+def test_a_server_that_babbles_is_not_listened_to(said: bytes, words: str) -> None:
+    dialogue = Dialogue(Wire(), pipelining=True)
+    dialogue.data_received(said)
+    dialogue.data_received(b"250 ok\r\n")
+    with pytest.raises(Broken, match=words):
+        asyncio.run(dialogue.ask([b"NOOP"], 1))
 
 
 @pytest.mark.parametrize(
@@ -340,9 +381,18 @@ def test_only_so_many_mails_are_on_their_way_to_one_host() -> None:
     assert asyncio.run(go()) == (2, 2)
 
 
+def test_the_limits_of_hosts_and_relays_are_kept_by_the_channel() -> None:
+    async def go(channel: EmailChannel, server: BadServer) -> Any:
+        await asyncio.gather(*(channel.send(mail(str(n))) for n in range(5)))
+        return server.connections, channel.stations[0].pace.next_at > 0
+
+    assert with_servers(1, go, limits={"host_connections": 1, "connections": 4}) == (1, False)
+    assert with_servers(1, go, limits={"rate": 1000.0, "connections": 1}) == (1, True)
+
+
 def test_what_was_called_off_while_it_stood_in_line_does_not_leave() -> None:
     async def go(channel: EmailChannel, server: BadServer) -> Any:
-        server.faults["1"].append(Fault("dot", "silence"))
+        server.faults["1"].append(Fault("dot", "slow"))
         bought = False
         first = asyncio.create_task(channel.send(mail("1")))
         second = asyncio.create_task(deliver(channel, mail("2"), cancelled=lambda: bought, sleep=soon))
@@ -350,8 +400,8 @@ def test_what_was_called_off_while_it_stood_in_line_does_not_leave() -> None:
         bought = True
         return await first, await second, server.taken["2"]
 
-    first, second, taken = with_servers(1, go, limits={"connections": 1, "answer": 0.3})
-    assert isinstance(first, Uncertain)
+    first, second, taken = with_servers(1, go, limits={"connections": 1, "answer": 5.0}, byte_pause=0.01)
+    assert isinstance(first, Sent)
     assert (second, taken) == (Cancelled(), 0)
 
 
@@ -500,9 +550,7 @@ def test_the_settings_name_one_relay_or_several_or_the_local_mailbox() -> None:
 
 @pytest.mark.parametrize("text", ["smtp//u:hunter2@h", "smtp://u:hunter2@h;smtp://h", "smtps://u:hunter2@h, x"])
 def test_a_list_of_relays_that_is_none_is_refused_without_its_passwords(text: str) -> None:
-    with pytest.raises(
-        ConfigurationError, match=r"CARTWAKE_SMTP_RELAYS.*Example: CARTWAKE_SMTP_RELAYS=smtps://"
-    ) as refused:
+    with pytest.raises(ConfigurationError, match=r"(?i)smtp_relays.*Example: CARTWAKE_SMTP_RELAYS=smtps://") as refused:
         relays_of(load({"CARTWAKE_SMTP_RELAYS": text}, Path("/nowhere")))
     assert "hunter2" not in str(refused.value)
 
