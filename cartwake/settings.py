@@ -19,10 +19,12 @@ from cartwake.errors import ConfigurationError
 Port = Annotated[int, Meta(ge=1, le=65535)]
 _PREFIX = "CARTWAKE_"
 _HOSTS = r"^(([^\s,:]+|\[[0-9a-fA-F:]+\]):\d{1,5}(,([^\s,:]+|\[[0-9a-fA-F:]+\]):\d{1,5})*)?$"
+_RELAYS = r"^\s*(smtps?://[^\s,]+([\s,]+smtps?://[^\s,]+)*)?\s*$"
 #: What to show where the default is empty.
 _EXAMPLES = {
     "kafka_bootstrap": "kafka-1.example.com:9092,kafka-2.example.com:9092",
     "clickhouse_dsn": "clickhouse://cartwake:password@clickhouse.example.com:8123/cartwake",
+    "smtp_relays": "smtps://user:password@smtp-1.example.com:465,smtp://user:password@smtp-2.example.com:587",
     "public_url": "https://t.shop.example.com",
     "secret": "$(openssl rand -hex 24)",
     "demo_idle": "20s",
@@ -48,12 +50,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     clickhouse_database: Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")] = "cartwake"
     retention_days: Annotated[int, Meta(ge=1, le=3650)] = 90
 
-    # Mail: an empty smtp_host means the local mailbox on 127.0.0.1:mailbox_port
+    # Mail: neither smtp_host nor smtp_relays means the local mailbox on 127.0.0.1:mailbox_port
     smtp_host: str = ""
     smtp_port: Port = 587
     smtp_user: str = ""
     smtp_password: str = ""
     smtp_tls: Literal["starttls", "tls", "none"] = "starttls"
+    smtp_relays: Annotated[str, Meta(pattern=_RELAYS)] = ""  # addresses; wins over smtp_host
+    smtp_connections: Annotated[int, Meta(ge=1, le=500)] = 8  # to each relay
+    smtp_messages: Annotated[int, Meta(ge=1)] = 200  # over one connection
+    smtp_rate: Annotated[float, Meta(ge=0)] = 0  # mails a second over each relay; 0: no limit
+    smtp_host_connections: Annotated[int, Meta(ge=0)] = 0  # mails on their way to one recipient host; 0: no limit
+    smtp_host_rate: Annotated[float, Meta(ge=0)] = 0  # mails a second to one recipient host; 0: no limit
+    dkim_keys: str = ""  # selector._domainkey.domain=file, apart by spaces or commas; empty: the relay signs
     mailbox_port: Annotated[int, Meta(ge=1, le=58_535)] = 1025  # its page is 7,000 above
     mail_from: Annotated[str, Meta(pattern=r"^[^\r\n]*[^@\s<]+@[^@\s>]+>?$")] = "Cartwake <carts@example.com>"
 
@@ -104,6 +113,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def console_url(self) -> str:
         """The console's address on this machine, without a slash at the end."""
         return f"http://127.0.0.1:{self.console_port}"
+
+    @property
+    def has_relay(self) -> bool:
+        """Whether mails go to a relay, and not to the local mailbox."""
+        return bool(self.smtp_host or self.smtp_relays.strip())
 
     @property
     def mailbox_url(self) -> str:

@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar, runtime_checkable
 
 from cartwake.errors import MailUnavailable
 from cartwake.shops import Shop
@@ -57,6 +57,15 @@ class Channel(Protocol[M_contra]):
         ...
 
 
+@runtime_checkable
+class Queue(Protocol[M]):
+    """A channel at which messages stand in line: much may happen before the turn of one has come."""
+
+    async def send_unless(self, cancelled: Callable[[], bool], message: M, /) -> Sent | Failed | Uncertain | Cancelled:
+        """As `Channel.send`; `cancelled` is asked when nothing is left to wait for."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Medium:
     """A channel at work: `render` makes a message of a letter (or raises Unfit), `channel` brings it to a server."""
@@ -72,18 +81,21 @@ async def deliver(
     cancelled: Callable[[], bool],
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> Result:
-    """Send `mail`, trying again after pauses with jitter; `cancelled` is asked before every try."""
+    """Send `mail`, trying again after pauses with jitter; `cancelled` is asked before every try.
+
+    It says whether the reason to write is gone or its time is over; then nothing leaves any more.
+    """
     for pause in (*PAUSES, None):
         if cancelled():
             return Cancelled()
         try:
-            result = await channel.send(mail)
+            result = await (channel.send_unless(cancelled, mail) if isinstance(channel, Queue) else channel.send(mail))
         except MailUnavailable as exc:
             if pause is None:
                 return Later(str(exc))
             await sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - spreads load, guards nothing
         else:
-            if isinstance(result, Failed):
+            if isinstance(result, Failed | Cancelled):
                 return result
             if isinstance(result, Sent):
                 return Sent(result.words, mail.shown)

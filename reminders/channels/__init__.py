@@ -1,8 +1,10 @@
 """The ways to reach a person. A new one has a file here, and a line in `of`."""
 
 from cartwake.settings import Settings
-from reminders.channels.email import EmailChannel, Relay
+from reminders.channels.email import EmailChannel, Limits
+from reminders.channels.relays import relays_of
 from reminders.channels.sms import sms
+from reminders.dkim import Signer, keys_of
 from reminders.links import Links
 from reminders.outbox import Medium
 from reminders.render import Renderer
@@ -10,15 +12,20 @@ from reminders.sms.callbacks import Callbacks
 
 
 def of(settings: Settings, links: Links, callbacks: Callbacks) -> dict[str, Medium]:
-    """Every channel that is set up, by its name."""
-    relay = Relay(
-        settings.smtp_host or "127.0.0.1",
-        settings.smtp_port if settings.smtp_host else settings.mailbox_port,
-        settings.smtp_user,
-        settings.smtp_password,
-        settings.smtp_tls if settings.smtp_host else "none",
-    )
-    media = {"email": Medium(Renderer(links=links, mail_from=settings.mail_from), EmailChannel(relay))}
+    """Every channel that is set up, by its name; raises ConfigurationError."""
+    media = {"email": Medium(Renderer(links=links, mail_from=settings.mail_from), email(settings))}
     if settings.sms_preset != "none":
         media["sms"] = sms(settings, links, callbacks)
     return media
+
+
+def email(settings: Settings) -> EmailChannel:
+    """E-mail over the relays of the settings; raises ConfigurationError."""
+    limits = Limits(
+        connections=settings.smtp_connections,
+        messages=settings.smtp_messages,
+        rate=settings.smtp_rate,
+        host_connections=settings.smtp_host_connections,
+        host_rate=settings.smtp_host_rate,
+    )
+    return EmailChannel(*relays_of(settings), limits=limits, sign=Signer(keys_of(settings.dkim_keys)))

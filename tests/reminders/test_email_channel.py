@@ -1,4 +1,7 @@
-"""SMTP for real, on loopback: what each answer of a mail server means. The fake keeps the same contract."""
+"""SMTP for real, on loopback: what each answer of a mail server means. The fake keeps the same contract.
+
+Here the server is aiosmtpd, which behaves; `test_relays.py` has one that does not.
+"""
 
 import asyncio
 import socket
@@ -11,7 +14,8 @@ import pytest
 from aiosmtpd.smtp import SMTP, Envelope
 
 from cartwake.errors import MailUnavailable
-from reminders.channels.email import EmailChannel, Relay
+from reminders.channels.email import EmailChannel, Limits
+from reminders.channels.relays import Relay
 from reminders.mime import build
 from reminders.outbox import Channel, Mail, deliver
 from reminders.outcomes import Cancelled, Failed, Later, Sent, Uncertain
@@ -66,7 +70,9 @@ async def serving(post: Post, do: Callable[[EmailChannel], Awaitable[Any]], **op
     loop = asyncio.get_running_loop()
     server = await loop.create_server(connection, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    channel = EmailChannel(Relay("127.0.0.1", port, tls="none"), **({"timeout": 2.0, "answer": 2.0} | options))
+    channel = EmailChannel(
+        Relay("127.0.0.1", port, tls="none"), limits=Limits(**({"timeout": 2.0, "answer": 2.0} | options))
+    )
     try:
         return await do(channel)
     finally:
@@ -152,7 +158,7 @@ def test_a_server_without_tls_is_not_spoken_to_when_tls_is_asked_for() -> None:
         server = await asyncio.get_running_loop().create_server(lambda: SMTP(post), "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         try:
-            await EmailChannel(Relay("127.0.0.1", port, tls="starttls"), timeout=2).send(mail())
+            await EmailChannel(Relay("127.0.0.1", port, tls="starttls"), limits=Limits(timeout=2)).send(mail())
         finally:
             server.close()
             assert post.mails == []
@@ -168,10 +174,7 @@ def test_a_connection_is_used_again_and_a_lost_one_replaced() -> None:
         for n in range(3):
             assert isinstance(await channel.send(mail(n)), Sent)
         assert post.connections == 1
-        client, since = channel._resting.pop()
-        assert client.transport is not None
-        client.transport.close()
-        channel._resting.append((client, since))
+        channel.stations[0].resting[0].close()
         assert isinstance(await channel.send(mail(9)), Sent)
 
     asyncio.run(serving(post, several))
