@@ -58,10 +58,12 @@ class Channel(Protocol[M_contra]):
 
 
 @runtime_checkable
-class Queue(Protocol[M]):
+class Queue(Protocol[M_contra]):
     """A channel at which messages stand in line: much may happen before the turn of one has come."""
 
-    async def send_unless(self, cancelled: Callable[[], bool], message: M, /) -> Sent | Failed | Uncertain | Cancelled:
+    async def send_unless(
+        self, cancelled: Callable[[], bool], message: M_contra, /
+    ) -> Sent | Failed | Uncertain | Cancelled:
         """As `Channel.send`; `cancelled` is asked when nothing is left to wait for."""
         ...
 

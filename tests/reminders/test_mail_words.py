@@ -163,7 +163,11 @@ def test_the_reader_is_spoken_to_in_one_language_throughout() -> None:
 
 def test_a_shops_own_template_counts_in_its_language_and_one_without_a_language_in_all() -> None:
     shop = msgspec.structs.replace(
-        SHOP, templates={"cart.de": MailTemplate(subject="Nur deutsch"), "cart": MailTemplate(subject="{{ words.lead }}")}
+        SHOP,
+        templates={
+            "cart.de": MailTemplate(subject="Nur deutsch"),
+            "cart": MailTemplate(subject="{{ words.lead }}"),
+        },
     )  # fmt: skip
     assert mail(shop, locale="de").subject == "Nur deutsch"
     assert mail(shop, locale="ro").subject == "Ai lăsat aceste produse la noi, iar noi ți le-am păstrat."
