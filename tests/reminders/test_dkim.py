@@ -13,7 +13,14 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1
 from cryptography.hazmat.primitives.asymmetric.ec import generate_private_key as elliptic
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from cryptography.hazmat.primitives.asymmetric.rsa import (
+    RSAPrivateNumbers,
+    RSAPublicNumbers,
+    generate_private_key,
+    rsa_crt_dmp1,
+    rsa_crt_dmq1,
+    rsa_crt_iqmp,
+)
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from cartwake.errors import ConfigurationError
@@ -204,6 +211,16 @@ def test_what_is_no_key_is_refused_without_a_word_of_it(tmp_path: Path, content:
         keys_of(f"s1._domainkey.example.com={path}")
     assert "SECRET" not in str(refused.value)
     assert refused.value.__cause__ is None
+
+
+def test_a_key_that_is_too_short_is_refused(tmp_path: Path) -> None:
+    p, q, e = 2**127 - 1, 2**521 - 1, 65537
+    d = pow(e, -1, (p - 1) * (q - 1))
+    public = RSAPublicNumbers(e, p * q)
+    numbers = RSAPrivateNumbers(p, q, d, rsa_crt_dmp1(d, p), rsa_crt_dmq1(d, q), rsa_crt_iqmp(p, q), public)
+    path = kept(tmp_path, pem(numbers.private_key()))
+    with pytest.raises(ConfigurationError, match="RSA of 1024 bits or more"):
+        keys_of(f"s1._domainkey.example.com={path}")
 
 
 @pytest.mark.parametrize(
