@@ -26,6 +26,8 @@ _EXAMPLES = {
     "public_url": "https://t.shop.example.com",
     "secret": "$(openssl rand -hex 24)",
     "demo_idle": "20s",
+    "push_private_key": "43 characters of base64url, as `npx web-push generate-vapid-keys` makes them",
+    "push_contact": "mailto:carts@shop.example.com",
 }
 
 
@@ -54,6 +56,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     smtp_tls: Literal["starttls", "tls", "none"] = "starttls"
     mailbox_port: Annotated[int, Meta(ge=1, le=58_535)] = 1025  # its page is 7,000 above
     mail_from: Annotated[str, Meta(pattern=r"^[^\r\n]*[^@\s<]+@[^@\s>]+>?$")] = "Cartwake <carts@example.com>"
+
+    # Web push: keys follow from `secret` unless one is given; an empty contact means the address of mail_from
+    push_private_key: Annotated[str, Meta(pattern=r"^([A-Za-z0-9_-]{43})?$")] = ""
+    push_contact: Annotated[str, Meta(pattern=r"^((mailto:[^\s@]+@[^\s@]+\.|https://)\S+)?$")] = ""
+    push_endpoints: Literal["public", "any"] = "public"  # `any`: also on this machine and without TLS, for tries
 
     # What shoppers and staff reach. public_url is the collector's address as shoppers see it.
     host: str = "127.0.0.1"
