@@ -7,7 +7,6 @@ over whole may be tried again; silence after that is `Uncertain`.
 
 import asyncio
 import socket
-import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC
@@ -22,6 +21,7 @@ from pywebpush import WebPusher  # type: ignore[import-untyped]
 from cartwake.clock import Clock, SystemClock
 from cartwake.errors import MailUnavailable
 from cartwake.model import PushTarget
+from reminders.clean import line
 from reminders.outcomes import Failed, Sent, Uncertain
 from reminders.push.endpoints import check_endpoint, check_keys, is_public, origin_of
 from reminders.push.keys import Keys
@@ -59,7 +59,7 @@ class PushChannel:
         self._answer = answer
         self._timeouts = {"connect": timeout, "write": timeout, "read": answer, "pool": answer}
         self._clock = clock or SystemClock()
-        self._away: dict[str, tuple[float, str]] = {}
+        self._away: dict[str, tuple[int, str]] = {}
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=tls,
             max_connections=connections,
@@ -103,10 +103,11 @@ class PushChannel:
         asked: dict[str, Any] = {"timeout": self._timeouts, "trace": trace}
         try:
             async with (
-                asyncio.timeout(self._answer),
+                asyncio.timeout(self._answer) as bound,
                 self._pool.stream("POST", url, headers=headers, content=body, extensions=asked) as said,
             ):
-                return self._judge(origin, said, await _words(said))
+                bound.reschedule(None)  # the status is known, and counts
+                return self._judge(origin, said, await _words(said, within=min(self._answer, _WORDS_WITHIN)))
         except Forbidden as exc:
             return Failed("unsafe_endpoint", f"The push service {service} is not on the public internet: {exc}.")
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, TimeoutError) as exc:
@@ -134,16 +135,16 @@ class PushChannel:
         return Failed("refused", f"The push service refused the message: {answer}")
 
     def _check_away(self, origin: str) -> None:
-        until, words = self._away.get(origin, (0.0, ""))
-        if time.monotonic() < until:
+        until, words = self._away.get(origin, (0, ""))
+        if self._clock.now_ms() < until:
             raise MailUnavailable(words)
 
     def _leave_alone(self, origin: str, pause: float, words: str) -> None:
-        now = time.monotonic()
+        now = self._clock.now_ms()
         if len(self._away) >= _MOST_SERVICES:
-            still = {name: entry for name, entry in self._away.items() if entry[0] > now}
-            self._away = dict(list(still.items())[-_MOST_SERVICES // 2 :])
-        self._away[origin] = (now + min(pause, _MOST_AWAY), words)
+            still = [(name, entry) for name, entry in self._away.items() if entry[0] > now]
+            self._away = dict(still[-_MOST_SERVICES // 2 :])
+        self._away[origin] = (now + int(min(pause, _MOST_AWAY) * 1000), words)
 
 
 def encrypted(payload: bytes, target: PushTarget) -> bytes:
@@ -191,16 +192,16 @@ async def _resolve(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
-async def _words(said: httpcore.Response) -> str:
+async def _words(said: httpcore.Response, *, within: float) -> str:
     """The first words of an answer. Its status counts even where they break off."""
     text = b""
     with suppress(httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, TimeoutError):
-        async with asyncio.timeout(_WORDS_WITHIN):
+        async with asyncio.timeout(within):
             async for part in said.aiter_stream():
                 text += part
                 if len(text) >= _MOST_WORDS:
                     break
-    return " ".join(text[:_MOST_WORDS].decode("utf-8", "replace").split())[:300]
+    return line(text[:_MOST_WORDS].decode("utf-8", "replace"), 300)
 
 
 def _retry_after(said: httpcore.Response, now_ms: int) -> float | None:
