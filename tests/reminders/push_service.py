@@ -34,9 +34,9 @@ def raw(text: str) -> bytes:
 class Browser:
     """Has the keys of one subscription."""
 
-    def __init__(self) -> None:
-        self._private = ec.generate_private_key(P256)
-        self._auth = b"sixteen bytes 16"
+    def __init__(self, private: ec.EllipticCurvePrivateKey | None = None, auth: bytes = b"sixteen bytes 16") -> None:
+        self._private = private or ec.generate_private_key(P256)
+        self._auth = auth
         self._public = self._private.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
 
     def at(self, endpoint: str) -> PushTarget:
@@ -44,7 +44,12 @@ class Browser:
         return PushTarget(endpoint, text(self._public), text(self._auth))
 
     def read(self, body: bytes) -> dict[str, object]:
-        """The message in an aes128gcm body of one record."""
+        """The message in a body."""
+        found: dict[str, object] = json.loads(self.decrypt(body))
+        return found
+
+    def decrypt(self, body: bytes) -> bytes:
+        """What an aes128gcm body of one record says."""
         salt, size, length = body[:16], int.from_bytes(body[16:20]), body[20]
         sender, sealed = body[21 : 21 + length], body[21 + length :]
         assert len(body) <= 4096
@@ -55,8 +60,7 @@ class Browser:
         nonce = _hkdf(salt, ikm, b"Content-Encoding: nonce\0", 12)
         plain = AESGCM(key).decrypt(nonce, sealed, None).rstrip(b"\0")
         assert plain[-1:] == b"\2", "the delimiter of the last record"
-        found: dict[str, object] = json.loads(plain[:-1])
-        return found
+        return plain[:-1]
 
 
 def _hkdf(salt: bytes, secret: bytes, info: bytes, length: int) -> bytes:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from cartwake.clock import FakeClock
 from cartwake.errors import MailUnavailable
@@ -20,7 +21,7 @@ from reminders.outcomes import Failed, Later, Sent, Uncertain
 from reminders.push.endpoints import check_endpoint, is_public
 from reminders.push.keys import keys_of
 from reminders.push.message import Push
-from tests.reminders.push_service import Browser, Service, certificate, claims
+from tests.reminders.push_service import P256, Browser, Service, certificate, claims, raw
 from tests.reminders.world import T0
 
 KEYS = keys_of(Settings(secret="a secret of the tests", mail_from="Shop <carts@shop.example.com>"))
@@ -70,6 +71,16 @@ def test_the_browser_alone_can_read_what_arrives_and_the_service_knows_who_sent_
         "exp": T0 // 1000 + 12 * 3600,
         "sub": "mailto:carts@shop.example.com",
     }
+
+
+def test_the_browser_of_these_tests_reads_the_example_of_rfc_8291() -> None:
+    private = int.from_bytes(raw("q1dXpw3UpT5VOmu_cf_v6ih07Aems3njxI-JWgLcM94"))
+    browser = Browser(ec.derive_private_key(private, P256), raw("BTBZMqHH6r4Tts7J_aSIgg"))
+    body = raw(
+        "DGv6ra1nlYgDCS1FRnbzlwAAEABBBP4z9KsN6nGRTbVYI_c7VJSPQTBtkgcy27mlmlMoZIIgDll6e3vCYLocInmYWAmS6TlzAC8wEqKK6PBru3jl"
+        "7A_yl95bQpu6cVPTpK4Mqgkf1CXztLVBSt2Ks3oZwbuwXPXLWyouBWLVWGNWQexSgSxsj_Qulcy4a-fN"
+    )
+    assert browser.decrypt(body) == b"When I grow up, I want to be a watermelon"
 
 
 def test_the_headers_are_those_of_rfc_8030() -> None:
