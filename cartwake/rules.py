@@ -11,26 +11,27 @@ from typing import Annotated, Final, Literal
 from zoneinfo import ZoneInfo
 
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from cartwake.durations import duration, duration_ms
 from cartwake.errors import ConfigurationError, InvalidEvent
 from cartwake.model import Channel
-from cartwake.money import check_currency
+from cartwake.money import check_amount, check_currency
 
 Stage = Literal["cart", "contact", "address", "shipping", "payment", "review"]
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
 Word = Annotated[str, Meta(min_length=1, max_length=200)]
 Share = Annotated[int, Meta(ge=0, le=100)]
-Amount = Annotated[Decimal, Meta(ge=0)]
 Count = Annotated[int, Meta(ge=0, le=1_000_000)]
 Clock = Annotated[str, Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
 
 #: The template that is chosen by the checkout step the cart was left at: `cart`, `shipping` or `payment`.
 BY_STAGE: Final = "by-stage"
 MOST_STEPS: Final = 20
+EXAMPLE: Final = '{"steps": [{"after": "1h"}, {"after": "1d", "only": {"value_from": "30"}}]}'
 
 
-class Audience(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class Audience(Struct, frozen=True, forbid_unknown_fields=True):
     """Whom a step is for. `subscribers` agreed by themselves, not at checkout; `groups` are the shop's own."""
 
     who: Literal["everyone", "subscribers", "logged-in", "guests"] = "everyone"
@@ -38,11 +39,11 @@ class Audience(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
     not_groups: tuple[Word, ...] = ()  # in none of these
 
 
-class Conditions(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class Conditions(Struct, frozen=True, forbid_unknown_fields=True):
     """What a cart must be like for a step; all that is given must hold."""
 
-    value_from: Amount | None = None
-    value_to: Amount | None = None
+    value_from: Decimal | None = None
+    value_to: Decimal | None = None
     items_from: Count | None = None
     items_to: Count | None = None
     currencies: tuple[Word, ...] = ()
@@ -52,7 +53,7 @@ class Conditions(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     shoppers: Literal["all", "new", "returning"] = "all"  # returning: has bought before
 
 
-class Offer(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class Offer(Struct, frozen=True, forbid_unknown_fields=True):
     """A code for the person alone, from the pool `pool` (see `cartwake offers`) or from the shop by `callback`.
 
     `text` says in the mail what it is good for; `empty` what happens when there is none.
@@ -65,7 +66,7 @@ class Offer(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
     empty: Literal["hold", "without"] = "hold"
 
 
-class Variant(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class Variant(Struct, frozen=True, forbid_unknown_fields=True):
     """One of several forms of a step. Shares of a step's variants add up to 100."""
 
     name: Name
@@ -73,7 +74,7 @@ class Variant(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
     template: Name = BY_STAGE
 
 
-class Step(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class Step(Struct, frozen=True, forbid_unknown_fields=True):
     """One message: `after` the abandonment, by `channel`, to `audience`, about carts that meet `only`."""
 
     after: str = "0s"
@@ -86,14 +87,14 @@ class Step(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     variants: tuple[Variant, ...] = ()
 
 
-class QuietHours(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class QuietHours(Struct, frozen=True, forbid_unknown_fields=True):
     """No message between these times of day, in the person's time zone, else the shop's."""
 
     begin: Clock = "21:00"
     end: Clock = "08:00"
 
 
-class ReminderRules(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class ReminderRules(Struct, frozen=True, forbid_unknown_fields=True):
     """All rules of a shop. `cap` is messages per person and channel within 24 hours; `expiry` counts from a step's time.
 
     `enabled_at` is when reminders were switched on (set by whoever sets them): carts left before are not written to.
@@ -127,17 +128,26 @@ def check(rules: ReminderRules) -> None:
         raise ConfigurationError("quiet_hours: begin and end are the same. To write to nobody: enabled = false")
 
 
+def switched_on(before: ReminderRules, rules: ReminderRules, now: int) -> ReminderRules:
+    """`rules` with the time they begin to hold: now, where nobody was written to `before`."""
+    if rules.enabled_at is not None or not (rules.enabled and rules.steps):
+        return rules
+    was_on = before.enabled and before.steps
+    return replace(rules, enabled_at=before.enabled_at if was_on else now)
+
+
 def _check_step(step: Step) -> None:
     duration(step.after)
     if step.variants and sum(variant.share for variant in step.variants) != 100:
         raise ConfigurationError("the shares of variants must add up to 100")
     if len({variant.name for variant in step.variants}) != len(step.variants):
         raise ConfigurationError("two variants have the same name")
-    for code in step.only.currencies:
-        try:
+    try:
+        check_amount(step.only.value_from, "value_from"), check_amount(step.only.value_to, "value_to")
+        for code in step.only.currencies:
             check_currency(code)
-        except InvalidEvent as exc:
-            raise ConfigurationError(f"only.{exc}") from exc
+    except InvalidEvent as exc:
+        raise ConfigurationError(f"only.{exc}") from exc
     for low, high in (
         (step.only.value_from, step.only.value_to), (step.only.items_from, step.only.items_to),
     ):  # fmt: skip

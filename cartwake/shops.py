@@ -18,7 +18,7 @@ from cartwake.durations import duration, duration_ms
 from cartwake.errors import ConfigurationError, KafkaUnavailable
 from cartwake.model import Setting, decode_setting, encode
 from cartwake.publish import Publisher
-from cartwake.rules import ReminderRules, check, check_zone
+from cartwake.rules import EXAMPLE, ReminderRules, check, check_zone
 from cartwake.settings import Settings
 from cartwake.topics import SETTINGS
 
@@ -82,7 +82,7 @@ def parse(name: str, value: Any) -> ShopProfile | CartRules | ReminderRules:
         if isinstance(rules, ShopProfile):
             check_zone(rules.time_zone)
     except (msgspec.ValidationError, ConfigurationError) as exc:
-        example = encode(kind()).decode()
+        example = EXAMPLE if kind is ReminderRules else encode(kind()).decode()
         raise ConfigurationError(f"setting {name}: {exc}. Example: {example}") from exc
     return rules  # type: ignore[no-any-return]  # one of the three, as _KINDS says
 

@@ -150,8 +150,10 @@ def _outside(audience: Audience, person: Person, cart: Cart | None, plan: Plan) 
 
 
 def _too_many(person: Person, plan: Plan, now: int, shop: Shop) -> Stop | None:
-    if (plan.step > 1 and not plan.by_hand) or _free_at(person, plan, now, shop) is None:
-        return None  # a later step waits for its day
+    waits = plan.step > 1 and not plan.by_hand  # for its day
+    again = plan.held == "uncertain"  # what may have left is sent once more
+    if waits or again or _free_at(person, plan, now, shop) is None:
+        return None
     return _suppressed("daily_limit", _limit_words(person, plan, now, shop))
 
 

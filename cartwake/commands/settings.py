@@ -44,13 +44,19 @@ def set_(name: str, value: str, shop: str) -> None:
     Example: cartwake settings set carts '{"idle": "45m"}'
     """
     from cartwake.broker import ensure_topics
+    from cartwake.clock import SystemClock
     from cartwake.publish import Publisher
-    from cartwake.shops import parse, set_for
+    from cartwake.rules import ReminderRules, switched_on
+    from cartwake.shops import Shops, follow, parse, set_for
     from local.stack import embedded
 
     rules = parse(name, _json(value))
     with embedded(settings_file.load(), kafka=True, say=_say) as settings:
         ensure_topics(settings, say=_say, patience=5)
+        if isinstance(rules, ReminderRules):
+            shops = Shops()
+            follow(settings, shops)()
+            rules = switched_on(shops.of(shop).reminders, rules, SystemClock().now_ms())
         with Publisher(settings) as publisher:
             set_for(publisher, shop, name, _builtins(rules))
     _write(rules)

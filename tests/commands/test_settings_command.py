@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from cartwake.clock import SystemClock
 from cartwake.errors import ConfigurationError
 from cartwake.settings import Settings
 from cartwake.shops import Shops, follow
@@ -23,8 +24,18 @@ def test_what_is_set_is_got_and_followed(run: Run, settings: Settings) -> None:
 
 
 def test_validate_shows_the_defaults_and_writes_nothing(run: Run) -> None:
-    said = run("settings", "validate", "reminders", "-", stdin='{"delay": "1h"}', kafka_bootstrap="127.0.0.1:1")
-    assert json.loads(said.stdout) == {"enabled": True, "delay": "1h", "expiry": "3d"}
+    said = run("settings", "validate", "reminders", "-", stdin='{"holdout": 10}', kafka_bootstrap="127.0.0.1:1")
+    shown = json.loads(said.stdout)
+    assert (shown["holdout"], shown["enabled"], shown["steps"], shown["expiry"]) == (10, True, [], "3d")
+
+
+@pytest.mark.stack
+def test_switching_reminders_on_says_since_when_and_a_later_change_keeps_it(run: Run, settings: Settings) -> None:
+    before = SystemClock().now_ms()
+    first = json.loads(run("settings", "set", "reminders", '{"steps": [{}]}').stdout)["enabled_at"]
+    assert before <= first <= SystemClock().now_ms()
+    second = json.loads(run("settings", "set", "reminders", '{"steps": [{"after": "1h"}]}').stdout)
+    assert second["enabled_at"] == first
 
 
 @pytest.mark.parametrize(
@@ -34,7 +45,7 @@ def test_validate_shows_the_defaults_and_writes_nothing(run: Run) -> None:
         ("carts", '{"idel": "45m"}', "idel"),
         ("carts", "{", "is no JSON"),
         ("cart", "{}", "there are shop, carts, reminders"),
-        ("reminders", '{"delay": "soon"}', "is no duration"),
+        ("reminders", '{"steps": [{"after": "soon"}]}', "steps[0]: 'soon' is no duration"),
     ],
 )
 @pytest.mark.parametrize("act", ["set", "validate"])

@@ -151,7 +151,7 @@ def test_a_second_one_on_a_day_is_refused_with_words_for_the_staff() -> None:
     world = left_with_consent().hear(asked(T0 + HOUR), at=T0 + HOUR).work()
     refused = world.ends[-1]
     assert (refused.type, refused.reason, refused.request_id) == ("message.suppressed", "daily_limit", "q-1")
-    assert refused.words == f"{ANA} was already written to today at 10:15 (UTC); one mail per person and day."
+    assert refused.words == f"{ANA} was already written to today at 10:15 (UTC); one by email per person and day."
 
 
 def test_asking_by_hand_does_not_pass_over_consent_or_purchase() -> None:
@@ -261,7 +261,7 @@ def test_carts_are_forgotten_and_the_person_stays() -> None:
     world = left_with_consent().time(T0 + 90 * DAY).work()
     (state,) = world.table.states.values()
     assert state.carts == {}  # type: ignore[union-attr]
-    assert state.consent is not None  # type: ignore[union-attr]
+    assert state.on("email").consent is not None  # type: ignore[union-attr]
 
 
 # -- addresses -----------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from cartwake.model import (
     Evidence,
     Item,
     Message,
+    OfferCode,
     Setting,
     SubscriberCart,
     SubscriberEvent,
@@ -38,6 +39,13 @@ DAY = 24 * HOUR
 T0 = 1_795_428_900_000  # 2026-11-23T10:15:00Z
 ANA = "ana@example.com"
 LINKS = Links("https://t.shop.example.com", "secret of the tests")
+
+
+_TOPICS = {
+    SubscriberCart: topics.SUBSCRIBER_CARTS,
+    SubscriberEvent: topics.SUBSCRIBER_EVENTS,
+    OfferCode: topics.OFFER_CODES,
+}
 
 
 # -- builders ------------------------------------------------------------------------------------------------
@@ -201,10 +209,10 @@ class World:
         return self.progress
 
     # what happens
-    def hear(self, *records: SubscriberCart | SubscriberEvent, at: int | None = None) -> "World":
+    def hear(self, *records: SubscriberCart | SubscriberEvent | OfferCode, at: int | None = None) -> "World":
         """Records arrive; time stands at `at` (as it was, when it is left out)."""
         for record in records:
-            topic = topics.SUBSCRIBER_CARTS if isinstance(record, SubscriberCart) else topics.SUBSCRIBER_EVENTS
+            topic = _TOPICS[type(record)]
             self.log.append(FakeRecord("cartwake." + topic.name, len(self.log), encode(record)))
         return self.read(at)
 
@@ -268,7 +276,12 @@ class World:
     @property
     def ends(self) -> list[Message]:
         """How plans ended."""
-        return [m for m in self.messages if m.type != "message.planned"]
+        return [m for m in self.messages if m.type not in ("message.planned", "message.held")]
+
+    @property
+    def held(self) -> list[str | None]:
+        """Why plans waited, as said."""
+        return [m.reason for m in self.messages if m.type == "message.held"]
 
     @property
     def said(self) -> list[str]:

@@ -39,7 +39,7 @@ def test_what_is_no_duration_is_refused_with_examples(text: str) -> None:
 
 def test_shop_without_a_record_has_the_defaults() -> None:
     shop = Shops().of("new")
-    assert (shop.idle_ms, shop.delay_ms, shop.expiry_ms) == (2 * 3600_000, 0, 72 * 3600_000)
+    assert (shop.idle_ms, shop.reminders.steps, shop.reminders.expiry) == (2 * 3600_000, (), "3d")
     assert (shop.profile, shop.carts, shop.reminders) == (ShopProfile(), CartRules(), ReminderRules())
 
 
@@ -73,7 +73,7 @@ def test_idle_time_is_half_an_hour_to_thirty_days_and_shorter_only_on_trial(idle
         ("carts", {"idle": "99999999999d", "trial": True}, "99999999999d"),
         ("carts", None, "Example"),
         ("carts", [], "Example"),
-        ("reminders", {"delay": "soon"}, "soon"),
+        ("reminders", {"steps": [{"after": "soon"}]}, "soon"),
         ("reminders", {"expiry": "-1d"}, "-1d"),
         ("reminders", {"enabled": "yes"}, "enabled"),
         ("shop", {"title": ""}, "title"),
@@ -94,8 +94,8 @@ def record(name: str, value: Any, shop_id: str = "main") -> bytes:
 def test_each_change_is_noticed_and_touches_only_its_shop() -> None:
     shops = Shops()
     shops.apply(Setting(shop_id="a", name="carts", value={"idle": "45m"}))
-    shops.apply(Setting(shop_id="a", name="reminders", value={"delay": "1h"}))
-    assert (shops.of("a").idle_ms, shops.of("a").delay_ms, shops.of("b").idle_ms) == (2_700_000, 3_600_000, 7_200_000)
+    shops.apply(Setting(shop_id="a", name="reminders", value={"steps": [{"after": "1h"}]}))
+    assert (shops.of("a").idle_ms, shops.of("a").reminders.steps[0].after, shops.of("b").idle_ms) == (2_700_000, "1h", 7_200_000)
     assert shops.version == 2
     assert [shop.shop_id for shop in shops] == ["a"]
 
@@ -123,10 +123,10 @@ def test_wrong_record_is_ignored_with_a_warning(value: bytes, caplog: pytest.Log
 
 def test_deleted_record_gives_the_defaults_back() -> None:
     shops, changed = Shops(), []
-    for name, value in [("carts", {"idle": "45m"}), ("reminders", {"delay": "1h"})]:
+    for name, value in [("carts", {"idle": "45m"}), ("reminders", {"steps": [{"after": "1h"}]})]:
         _take_in(f"a/b/{name}".encode(), record(name, value, "a/b"), shops, changed.append)
     _take_in(b"a/b/carts", None, shops, changed.append)
-    assert (shops.of("a/b").idle_ms, shops.of("a/b").delay_ms) == (7_200_000, 3_600_000)
+    assert (shops.of("a/b").idle_ms, shops.of("a/b").reminders.steps[0].after) == (7_200_000, "1h")
     assert changed == ["a/b"] * 3
     for key in (None, b"", b"carts", b"\xff/carts", b"nobody/carts", b"a/b/nonsense"):
         _take_in(key, None, shops, None)
