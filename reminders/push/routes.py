@@ -179,10 +179,10 @@ class _Push:
         try:
             cors = self._cors(request)
             now = self._clock.now_ms()
-            self._check_rate(self._all, "", now)
             wish = _decoded(await _body(request), _Wish)
             grant = self._granted(wish.token, _shop_of(request), now)
             self._check_rate(self._each, "\0".join(grant.key), now)
+            self._check_rate(self._all, "", now)
             event = self._event(wish, grant, now)
             await run_in_threadpool(
                 self._publisher.send_and_wait, SUBSCRIBER_EVENTS, grant.key[1], encode(event), timeout=3.0

@@ -94,7 +94,7 @@ def test_a_browser_that_is_gone_is_forgotten_and_not_written_to_again(service: S
     world.hear(cart(later, cart_id="c-2", abandonment_id="ab-2"), at=later).work()
     assert world.said == ["failed:gone", "suppressed:no_address"]
     assert len(service.asked) == 1
-    world.hear(subscribed(service, later), at=later).loop_back()
+    world.loop_back().hear(subscribed(service, later), at=later)
     assert len(world.person.push) == 1
 
 
