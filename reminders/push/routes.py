@@ -196,7 +196,7 @@ class _Push:
 
     def _cors(self, request: Request) -> dict[str, str]:
         origin, home = request.headers.get("origin", ""), _home(self._shops.of(_shop_of(request)).profile.url)
-        if home is None or origin != home:
+        if origin != home:
             raise _No(
                 403, f"pages of {line(origin, 200) or 'nowhere'} may not subscribe: the shop's url is set to {home}"
             )
@@ -239,7 +239,7 @@ class _Push:
             consent=consent if agreed else None,
             channels=("push",),
             push=target,
-            push_gone=wish.replaces if wish.replaces != target.endpoint else None,
+            push_gone=wish.replaces,
         )
 
 

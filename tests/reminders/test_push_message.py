@@ -188,11 +188,18 @@ def test_a_code_is_never_cut_off() -> None:
     shop = Shop("main", ShopProfile(title="\U0001f3ec" * 60, url="https://porto.example.com/" + "u" * 400))
     said = content(RENDER(letter(gift=gift, items=(Item(sku="A1", name=wide),)), shop))
     assert gift.code in said["body"]
-    crowded = PushRenderer(links=Links("https://t.shop.example.com/" + "l" * 1_700, "s"))
-    for text in ("x" * 60, "x" * 400):
-        with pytest.raises(Unfit) as held:
-            crowded(letter(gift=gift, text=text), shop)
-        assert held.value.reason in ("too_long", "missing_value")
+    with pytest.raises(Unfit) as held:
+        RENDER(letter(gift=gift, text=wide), shop)
+    assert held.value.reason == "too_long"
+
+
+def test_words_are_cut_where_they_leave_no_room_for_the_link() -> None:
+    wide = letter(text="\U0001f455" * 400, cart_url="https://porto.example.com/" + "c" * 1_100)
+    push = RENDER(wide, SHOP)
+    said = content(push)
+    assert len(push.payload) <= MOST_BYTES
+    assert LINKS.read_recovery(said["url"].rpartition("/")[2]).cart_url == wide.cart_url
+    assert said["body"] == push.body == "\U0001f455" * 269 + "…"
 
 
 @pytest.mark.parametrize("text", ["\u202egum\u202c", "a\r\nb", "\x00\x1b[31m", "{{ 7 * 7 }}", "<b>x</b>"])
