@@ -334,7 +334,14 @@ def test_messages_are_shown_and_one_about_the_same_cart_takes_the_place_of_the_l
 def test_what_is_no_message_of_ours_is_left_alone(site: Site, tmp_path: Path) -> None:
     async def do(chromium: Chromium, page: str) -> None:
         await subscribe(chromium, page)
-        for data in ("", "junk", "null", "[]", '{"cartwake": 2, "title": "x"}', '{"title": "another service"}'):
+        for data in (
+            "",
+            "junk",
+            "null",
+            "[]",
+            '{"cartwake": 2, "title": "x"}',
+            '{"title": "another service", "tag": "x"}',
+        ):
             await hand_over(chromium, page, site, data)
         found = await pushed(chromium, page, site, RENDER(letter(), SHOP))
         assert "another service" not in [n["title"] for n in found]
