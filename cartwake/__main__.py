@@ -15,6 +15,7 @@ COMMANDS = (
     "replay",
     "report",
     "remind",
+    "preview",
     "doctor",
     "dlq",
     "erase",

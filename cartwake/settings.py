@@ -30,6 +30,8 @@ _EXAMPLES = {
     "demo_idle": "20s",
     "sms_gateway": "https://sms.example.com/v1/messages",
     "sms_sender": "+15005550006",
+    "push_private_key": "43 characters of base64url, as `npx web-push generate-vapid-keys` makes them",
+    "push_contact": "mailto:carts@shop.example.com",
 }
 
 
@@ -78,6 +80,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     sms_segments: Annotated[int, Meta(ge=1, le=10)] = 3  # of one message at most
     sms_transliterate: bool = True  # letters without marks that would make a message cost twice
     sms_rate: Annotated[int, Meta(ge=1, le=1000)] = 10  # messages a second and process
+
+    # Web push: keys follow from `secret` unless one is given; an empty contact means the address of mail_from
+    push_private_key: Annotated[str, Meta(pattern=r"^([A-Za-z0-9_-]{43})?$")] = ""
+    push_contact: Annotated[str, Meta(pattern=r"^((mailto:[^\s@]+@[^\s@]+\.|https://)\S+)?$")] = ""
+    push_endpoints: Literal["public", "any"] = "public"  # `any`: also on this machine and without TLS, for tries
 
     # What shoppers and staff reach. public_url is the collector's address as shoppers see it.
     host: str = "127.0.0.1"

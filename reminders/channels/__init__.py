@@ -2,18 +2,24 @@
 
 from cartwake.settings import Settings
 from reminders.channels.email import EmailChannel, Limits
+from reminders.channels.push import PushChannel
 from reminders.channels.relays import relays_of
 from reminders.channels.sms import sms
-from reminders.dkim import Signer, keys_of
+from reminders.dkim import Signer
+from reminders.dkim import keys_of as dkim_keys_of
 from reminders.links import Links
 from reminders.outbox import Medium
+from reminders.push.keys import keys_of
+from reminders.push.message import PushRenderer
 from reminders.render import Renderer
 from reminders.sms.callbacks import Callbacks
 
 
 def of(settings: Settings, links: Links, callbacks: Callbacks) -> dict[str, Medium]:
     """Every channel that is set up, by its name; raises ConfigurationError."""
-    media = {"email": Medium(Renderer(links=links, mail_from=settings.mail_from), email(settings))}
+    media: dict[str, Medium] = {"email": Medium(Renderer(links=links, mail_from=settings.mail_from), email(settings))}
+    push = PushChannel(keys_of(settings), anywhere=settings.push_endpoints == "any")
+    media["push"] = Medium(PushRenderer(links=links), push)
     if settings.sms_preset != "none":
         media["sms"] = sms(settings, links, callbacks)
     return media
@@ -28,4 +34,4 @@ def email(settings: Settings) -> EmailChannel:
         host_connections=settings.smtp_host_connections,
         host_rate=settings.smtp_host_rate,
     )
-    return EmailChannel(*relays_of(settings), limits=limits, sign=Signer(keys_of(settings.dkim_keys)))
+    return EmailChannel(*relays_of(settings), limits=limits, sign=Signer(dkim_keys_of(settings.dkim_keys)))
