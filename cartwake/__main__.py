@@ -19,6 +19,7 @@ COMMANDS = (
     "doctor",
     "dlq",
     "erase",
+    "bounces",
     "settings",
     "topics",
     "migrate",

@@ -68,25 +68,18 @@ def sink(settings: Settings) -> None:
 
 
 def collector(settings: Settings) -> None:
-    """Events over HTTP, the links of our mails, and the demo's shop if that is set."""
-    from starlette.routing import BaseRoute, Mount
+    """Events over HTTP, the addresses of our messages, and the demo's shop if that is set."""
+    from starlette.routing import Mount
 
     from ingest import collector as hearing
     from ingest import shop
-    from reminders import tracking
-    from reminders.links import Links
-    from reminders.sms import webhooks
-    from reminders.sms.callbacks import Callbacks
+    from reminders import web
 
     shops = Shops()
     # in the background: without Kafka it answers, and says 503
     threading.Thread(target=_keep_shops, args=(settings, shops), name="shops", daemon=True).start()
     with Publisher(settings) as publisher:
-        links = Links(settings.collector_url, secret_of(settings))
-        routes: list[BaseRoute] = [*tracking.routes(links, publisher, shops)]
-        if settings.sms_preset == "twilio":
-            callbacks = Callbacks(settings.collector_url, secret_of(settings))
-            routes += webhooks.routes(callbacks, publisher, shops, settings.sms_secret)
+        routes, figures = web.routes(settings, publisher, shops)
         if settings.demo_idle:
             page = shop.routes(
                 idle=duration(settings.demo_idle),
@@ -94,7 +87,7 @@ def collector(settings: Settings) -> None:
                 console_url=settings.console_url,
             )
             routes.append(Mount("/shop", routes=page))
-        app = hearing.create_app(settings, publisher, shops, extra_routes=routes)
+        app = hearing.create_app(settings, publisher, shops, extra_routes=routes, figures=figures)
         hearing.server(app, settings).run()
 
 

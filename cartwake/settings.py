@@ -32,6 +32,9 @@ _EXAMPLES = {
     "sms_sender": "+15005550006",
     "push_private_key": "43 characters of base64url, as `npx web-push generate-vapid-keys` makes them",
     "push_contact": "mailto:carts@shop.example.com",
+    "bounce_address": "bounces@shop.example.com",
+    "ses_topics": "arn:aws:sns:eu-west-1:123456789012:ses-feedback",
+    "postmark_credentials": "postmark:$(openssl rand -hex 24)",
 }
 
 
@@ -85,6 +88,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     push_private_key: Annotated[str, Meta(pattern=r"^([A-Za-z0-9_-]{43})?$")] = ""
     push_contact: Annotated[str, Meta(pattern=r"^((mailto:[^\s@]+@[^\s@]+\.|https://)\S+)?$")] = ""
     push_endpoints: Literal["public", "any"] = "public"  # `any`: also on this machine and without TLS, for tries
+
+    # What comes back from mail (docs/mail-feedback.md). An empty bounce_address means the sender's own, without a token
+    bounce_address: Annotated[str, Meta(pattern=r"^([^@\s+]{1,7}@[^@\s]+)?$")] = ""
+    ses_topics: str = ""  # ARNs of SNS topics, separated by commas
+    sendgrid_key: str = ""  # the verification key of the signed event webhook
+    postmark_credentials: str = ""  # user:password of the webhook's URL
 
     # What shoppers and staff reach. public_url is the collector's address as shoppers see it.
     host: str = "127.0.0.1"

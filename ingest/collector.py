@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 import uvicorn
-from prometheus_client import CONTENT_TYPE_LATEST
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
@@ -68,12 +68,13 @@ def create_app(
     shops: Shops,
     *,
     extra_routes: Sequence[BaseRoute] = (),
+    figures: Sequence[CollectorRegistry] = (),
     ready: Callable[[], None] | None = None,
     answer_within: timedelta = timedelta(seconds=10),
 ) -> Starlette:
     """The collector as an ASGI app; raises ConfigurationError as `check_address` does.
 
-    `extra_routes` answer beside it and find `app.state.shops`; `ready` raises KafkaUnavailable while Kafka is away;
+    `extra_routes` answer beside it and find `app.state.shops`; `figures` stand beside its own in /metrics; `ready` raises KafkaUnavailable while Kafka is away;
     events that Kafka has not taken `answer_within` that time are answered with 503.
     """
     check_address(settings)
@@ -92,7 +93,8 @@ def create_app(
         return PlainTextResponse("ready\n")
 
     async def metrics(_request: Request) -> Response:
-        return Response(events.meters.text(), media_type=CONTENT_TYPE_LATEST)
+        text = events.meters.text() + b"".join(generate_latest(registry) for registry in figures)
+        return Response(text, media_type=CONTENT_TYPE_LATEST)
 
     app = Starlette(
         routes=[

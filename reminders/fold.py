@@ -19,6 +19,10 @@ CHANNELS: Final = ("email", "sms", "push")
 
 MOST_ALIASES: Final = 20
 MOST_REQUESTS: Final = 20
+#: So many days with a soft bounce, within so many days, and the address counts as dead.
+MOST_SOFT: Final = 5
+SOFT_DAYS: Final = 90
+_DAY_MS: Final = 24 * 3600 * 1000
 _CLOSED: Final[dict[str, Any]] = {
     "cart.reactivated": "returned",
     "cart.withdrawn": "withdrawn",
@@ -142,9 +146,9 @@ def _event(person: Person, event: SubscriberEvent) -> Person:
             return person
         case "subscriber.purchased":
             person = _bought(person, at, event.order_id)
-        case "subscriber.bounced" if not (event.reason or "").lower().startswith("soft"):
+        case "subscriber.bounced":
             for channel in event.channels or ("email",):
-                person = stand(person, channel, bounced=True)
+                person = _bounced(person, channel, event)
         case "subscriber.complained":
             person = replace(person, silenced="complained")
         case "subscriber.erased":
@@ -159,6 +163,16 @@ def stand(person: Person, channel: str, **changes: Any) -> Person:
     known = person.on(channel)
     now = replace(known, **changes)
     return person if now == known else replace(person, standing=person.standing | {channel: now})
+
+
+def _bounced(person: Person, channel: str, event: SubscriberEvent) -> Person:
+    """Dead at once when the bounce is hard, and after soft ones on MOST_SOFT different days."""
+    if not (event.reason or "").lower().startswith("soft"):
+        return stand(person, channel, bounced=True)
+    known = person.on(channel)
+    days = {*known.soft, event.at // _DAY_MS}
+    kept = tuple(sorted(day for day in days if day > max(days) - SOFT_DAYS))[-MOST_SOFT:]
+    return stand(person, channel, soft=kept, bounced=known.bounced or len(kept) >= MOST_SOFT)
 
 
 def _consent(person: Person, consent: Consent, at: int) -> Person:

@@ -23,7 +23,7 @@ _CLOSED: Final = {
     "unmatched": "The cart turned out not to be this person's.",
 }
 _SILENCED: Final = {
-    "bounced": "The mailbox or the number does not exist: an earlier message came back.",
+    "bounced": "Earlier messages came back: the address is dead, or took none for a long time.",
     "complained": "The person reported an earlier mail as spam.",
     "erased": "The person's data was erased on request.",
     "unsubscribed": "The person unsubscribed.",

@@ -124,6 +124,7 @@ class Standing(Struct, frozen=True, kw_only=True, omit_defaults=True):
     consented_at: int = -1  # said yes by himself; only this lifts an unsubscription
     withdrawn_at: int = -1
     bounced: bool = False
+    soft: tuple[int, ...] = ()  # days since the epoch on which a mail did not arrive
     written: tuple[int, ...] = ()
 
 

@@ -4,6 +4,7 @@ Words lie in `templates/words/<language>.toml`, the design in `templates/layout.
 both. A missing value holds the mail (`Unfit`) rather than send it with a gap.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, timedelta, tzinfo
 from decimal import Decimal
@@ -98,10 +99,17 @@ class _Shop:
 
 
 class Renderer:
-    """Renders letters. `mail_from` writes for shops that have set no sender; `mark` stands before every subject."""
+    """Renders letters. `mail_from` writes for shops that have set no sender; `mark` stands before every subject.
 
-    def __init__(self, *, links: Addresses, mail_from: str, mark: str = "") -> None:
+    `return_path` makes the envelope's sender of a person and a plan; without it that is the visible one.
+    """
+
+    def __init__(
+        self, *, links: Addresses, mail_from: str, mark: str = "",
+        return_path: Callable[[Key, str], str] | None = None,
+    ) -> None:  # fmt: skip
         self._links = links
+        self._return_path = return_path
         self._mail_from = mail_from
         self._mark = mark
         self._html = compiled((TEMPLATES / "layout.html").read_text(encoding="utf-8"), html=True)
@@ -123,7 +131,8 @@ class Renderer:
             )  # fmt: skip
         except (Unsafe, ValueError) as exc:
             raise Unfit("unsafe_content", f"The mail was not sent because of {exc}.") from exc
-        return Mail(message_id, address, ascii_address(letter.to), parts.subject, parts.text, parts.html, wire)
+        sender = self._return_path(letter.key, letter.plan_id) if self._return_path else address
+        return Mail(message_id, sender, ascii_address(letter.to), parts.subject, parts.text, parts.html, wire)
 
     def parts(self, letter: Letter, shop: Shop) -> Parts:
         """What the mail of a letter says; raises Unfit."""

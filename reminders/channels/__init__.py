@@ -1,6 +1,10 @@
 """The ways to reach a person. A new one has a file here, and a line in `of`."""
 
+from collections.abc import Callable
+
+from cartwake.secret import secret_of
 from cartwake.settings import Settings
+from reminders.bounces import verp
 from reminders.channels.email import EmailChannel, Limits
 from reminders.channels.push import PushChannel
 from reminders.channels.relays import relays_of
@@ -9,6 +13,7 @@ from reminders.dkim import Signer
 from reminders.dkim import keys_of as dkim_keys_of
 from reminders.links import Links
 from reminders.outbox import Medium
+from reminders.person import Key
 from reminders.push.keys import keys_of
 from reminders.push.message import PushRenderer
 from reminders.render import Renderer
@@ -17,7 +22,8 @@ from reminders.sms.callbacks import Callbacks
 
 def of(settings: Settings, links: Links, callbacks: Callbacks) -> dict[str, Medium]:
     """Every channel that is set up, by its name; raises ConfigurationError."""
-    media: dict[str, Medium] = {"email": Medium(Renderer(links=links, mail_from=settings.mail_from), email(settings))}
+    mails = Renderer(links=links, mail_from=settings.mail_from, return_path=_return_path(settings))
+    media: dict[str, Medium] = {"email": Medium(mails, email(settings))}
     push = PushChannel(keys_of(settings), anywhere=settings.push_endpoints == "any")
     media["push"] = Medium(PushRenderer(links=links), push)
     if settings.sms_preset != "none":
@@ -35,3 +41,13 @@ def email(settings: Settings) -> EmailChannel:
         host_rate=settings.smtp_host_rate,
     )
     return EmailChannel(*relays_of(settings), limits=limits, sign=Signer(dkim_keys_of(settings.dkim_keys)))
+
+
+def _return_path(settings: Settings) -> Callable[[Key, str], str] | None:
+    """The envelope's sender that names whose mail came back; raises ConfigurationError where no token fits."""
+    mailbox = settings.bounce_address
+    if not mailbox:
+        return None
+    verp.check_mailbox(mailbox)
+    signer = verp.Secret(secret_of(settings))
+    return lambda key, plan_id: verp.sender(mailbox, verp.make_token(signer, key, plan_id))
