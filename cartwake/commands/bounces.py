@@ -64,7 +64,8 @@ def check(folder: Path, expected: Path | None) -> None:
 
 @command.command("pipe")
 @click.option("--recipient", "recipients", multiple=True, help="the envelope's recipient, where the server tells it")
-def pipe(recipients: tuple[str, ...]) -> None:
+@click.option("--patience", default=10.0, show_default=True, help="seconds to wait for Kafka")
+def pipe(recipients: tuple[str, ...], patience: float) -> None:
     """Take in the mail on standard input, as a mail server's pipe hands it over.
 
     Ends with 0 once Kafka has what the mail says, and also for a mail that says nothing; with 75 (try again) while it
@@ -76,7 +77,7 @@ def pipe(recipients: tuple[str, ...]) -> None:
     while sys.stdin.buffer.read(1 << 16):
         pass  # a writer that finds the pipe closed would try again
     try:
-        with _intake() as intake:
+        with _intake(patience) as intake:
             intake.take_mail(raw, way="pipe", recipients=recipients)
     except Exception as exc:
         _say(f"cartwake: {exc or type(exc).__name__}")
@@ -121,7 +122,7 @@ def fetch(url: str, password_file: Path | None, delete: bool, plain: bool, every
 
 
 @contextmanager
-def _intake() -> "Iterator[Intake]":
+def _intake(patience: float = 10.0) -> "Iterator[Intake]":
     """What takes reports in, with the settings of this process; raises ConfigurationError."""
     from cartwake.publish import Publisher
     from cartwake.secret import secret_of
@@ -129,7 +130,7 @@ def _intake() -> "Iterator[Intake]":
     from reminders.bounces.verp import Secret
 
     settings = settings_file.load()
-    yield Intake(Secret(secret_of(settings)), Publisher(settings), _shops(settings))
+    yield Intake(Secret(secret_of(settings)), Publisher(settings), _shops(settings), patience=patience)
 
 
 def _shops(settings: Settings) -> Callable[[], Iterable[str]]:

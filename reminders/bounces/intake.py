@@ -43,7 +43,10 @@ class Returns:
 
 
 class Intake:
-    """Takes reports in. `shops` names the shops whose tokens are ours; it is asked for those beside the default one."""
+    """Takes reports in. `shops` names the shops whose tokens are ours; it is asked for those beside the default one.
+
+    `patience` is how many seconds Kafka may take for what was taken in.
+    """
 
     def __init__(
         self,
@@ -53,12 +56,14 @@ class Intake:
         *,
         clock: Clock | None = None,
         returns: Returns | None = None,
+        patience: float = 10.0,
     ) -> None:
         self._signer = signer
         self._publisher = publisher
         self._shops = shops
         self._clock = clock or SystemClock()
         self.returns = returns or Returns()
+        self._patience = patience
 
     def take_mail(self, raw: bytes, *, way: str, recipients: Sequence[str] = ()) -> str:
         """Return what it counted as, once Kafka has what it says; raises KafkaUnavailable.
@@ -81,7 +86,7 @@ class Intake:
             counted.append(kind)
             wanted += said
         if wanted:
-            write(self._publisher, wanted)
+            write(self._publisher, wanted, timeout=self._patience)
         for kind in counted:
             self.returns.count(way, kind)
         return counted

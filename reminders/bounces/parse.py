@@ -39,8 +39,8 @@ _AUTOMATIC: Final = re.compile(
 )
 #: Where the copy of the mail begins that a report in words returns.
 _COPY: Final = re.compile(
-    r"^(?:[ \t]*-{2,}.{0,60}(?:copy of|original message|below this line).*|[ \t]*below is a copy.*"
-    r"|[ \t]*original message headers.*|(?:received|return-path|dkim-signature):.*)$",
+    r"^(?:[ \t]{0,9}-{2,40}.{0,60}(?:copy of|original message|below this line).*|[ \t]{0,9}below is a copy.*"
+    r"|[ \t]{0,9}original message headers.*|(?:received|return-path|dkim-signature):.*)$",
     re.IGNORECASE | re.MULTILINE,
 )
 
