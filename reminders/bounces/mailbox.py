@@ -11,7 +11,7 @@ import re
 import ssl
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
 from urllib.parse import unquote, urlsplit
@@ -143,7 +143,7 @@ def _imap(mailbox: Mailbox, context: ssl.SSLContext) -> Iterator[_Imap]:
         client = imaplib.IMAP4_SSL(mailbox.host, mailbox.port, ssl_context=context, timeout=TIMEOUT_S)
     else:
         client = imaplib.IMAP4(mailbox.host, mailbox.port, timeout=TIMEOUT_S)
-    with client:
+    try:
         if mailbox.tls == "starttls":
             client.starttls(context)
         try:
@@ -158,6 +158,11 @@ def _imap(mailbox: Mailbox, context: ssl.SSLContext) -> Iterator[_Imap]:
         yield _Imap(client, delete=mailbox.delete)
         if mailbox.delete:
             client.expunge()  # also what an earlier run that was killed had marked
+        with suppress(imaplib.IMAP4.error, OSError):  # everything is done
+            client.logout()
+    finally:
+        with suppress(OSError):
+            client.shutdown()
 
 
 def _quoted(text: str) -> str:
@@ -220,15 +225,17 @@ def _pop3(mailbox: Mailbox, context: ssl.SSLContext) -> Iterator[_Pop3]:
             client.user(mailbox.user)
             client.pass_(mailbox.password)
         except poplib.error_proto as exc:
-            raise _refused(mailbox) from exc
+            if isinstance(exc.args[0], bytes):  # the server's answer; the library's own words are text
+                raise _refused(mailbox) from exc
+            raise
         yield _Pop3(client)
+        client.quit()
     except KafkaUnavailable:
         client.quit()  # what was taken in until then is done
         raise
-    except BaseException:
-        client.close()  # without QUIT nothing is deleted: it is read again
-        raise
-    client.quit()
+    finally:
+        with suppress(OSError):
+            client.close()  # without QUIT nothing is deleted: it is read again
 
 
 def _refused(mailbox: Mailbox) -> ConfigurationError:
