@@ -55,10 +55,8 @@ def get(fields: Fields, name: str) -> str:
 
 def read(raw: bytes) -> Part:
     """The mail in `raw`. Never raises; what goes beyond the bounds is left out."""
-    text = raw[:MOST_BYTES].decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n").lstrip("\n")
-    if text.startswith("From "):  # a line of a mailbox file
-        text = text.partition("\n")[2]
-    return _part(text, 0, [MOST_PARTS])
+    text = raw[:MOST_BYTES].decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")
+    return _part(text.lstrip("\n"), 0, [MOST_PARTS])
 
 
 def fields_of(block: str) -> Fields:
@@ -90,7 +88,7 @@ def _part(text: str, depth: int, left: list[int], default: str = "text/plain") -
         body = _decoded(body, get(fields, "content-transfer-encoding").lower())
         if kind in ("message/rfc822", "message/global"):
             inner = (body.lstrip("\n"),)
-    if depth >= MOST_DEPTH or left[0] < len(inner):
+    if depth >= MOST_DEPTH or left[0] <= 0:
         inner = ()
     left[0] -= len(inner)
     return Part(fields, body, tuple(_part(each, depth + 1, left) for each in inner), kind)

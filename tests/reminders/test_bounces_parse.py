@@ -313,6 +313,8 @@ def test_a_mail_is_taken_apart_into_so_many_parts_and_no_more() -> None:
     tree = "Content-Type: multipart/mixed; boundary=c\n\n" + "--c\n\nx\n" * 30
     body, content_type = multipart(*[tree] * 30)
     assert count_of(read(mail(body, content_type))) <= MOST_PARTS + 1
+    body, content_type = multipart(*["Content-Type: message/rfc822\n\nSubject: x\n"] * MOST_PARTS)
+    assert count_of(read(mail(body, content_type))) <= MOST_PARTS + 1
 
 
 def test_a_header_may_have_so_many_fields_and_each_so_many_characters() -> None:
@@ -338,6 +340,10 @@ def test_neither_charset_nor_encoding_can_hurt(charset: str, encoding: str) -> N
     part = head + "\n\n0000=ZZ==\\N{x}+AAA-\xff\n"
     body, content_type = multipart(part, "Content-Type: message/delivery-status\n\nAction: failed\nStatus: 5.2.2\n")
     assert kind_of(mail(body, content_type)) == "soft"
+
+
+def test_base64_that_is_none_is_no_text() -> None:
+    assert read(b"Content-Transfer-Encoding: base64\n\nA").text == ""
 
 
 def test_a_report_in_base64_is_read() -> None:
