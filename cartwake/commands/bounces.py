@@ -130,6 +130,11 @@ def _intake(patience: float = 10.0) -> "Iterator[Intake]":
     from reminders.bounces.verp import Secret
 
     settings = settings_file.load()
+    if not settings.secret and not (settings.data_dir / "secret").exists():
+        # one made here would make every token a foreign one
+        raise ConfigurationError(
+            "the secret that signed the mails is not known here. Set the one of the role reminders: CARTWAKE_SECRET=…"
+        )
     yield Intake(Secret(secret_of(settings)), Publisher(settings), _shops(settings), patience=patience)
 
 

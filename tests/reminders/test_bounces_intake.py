@@ -1,5 +1,6 @@
 """What a mail that came back says of a person: by token only, once, and not before Kafka has it."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -283,7 +284,15 @@ def test_the_pipe_keeps_the_mail_when_a_setting_is_wrong() -> None:
     assert "CARTWAKE_NO_SUCH is no setting" in said.stderr
 
 
-def test_check_tells_what_each_mail_is_taken_for_and_where_others_differ(tmp_path: Any) -> None:
+def test_the_pipe_makes_no_secret_of_its_own_with_which_every_token_would_be_foreign(tmp_path: Path) -> None:
+    env = {"CARTWAKE_KAFKA_BOOTSTRAP": "127.0.0.1:1", "CARTWAKE_DATA_DIR": str(tmp_path / "data")}
+    said = CliRunner().invoke(command, ["pipe"], input=report(), env=env)
+    assert said.exit_code == 75
+    assert "CARTWAKE_SECRET" in said.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def test_check_tells_what_each_mail_is_taken_for_and_where_others_differ(tmp_path: Path) -> None:
     for name, raw in (("a.eml", report()), ("b.eml", complaint("auth-failure")), ("c.eml", report(**FULL))):
         (tmp_path / name).write_bytes(raw)
     expected = tmp_path / "expected.json"
@@ -300,7 +309,7 @@ def test_check_tells_what_each_mail_is_taken_for_and_where_others_differ(tmp_pat
     assert CliRunner().invoke(command, ["check", str(tmp_path)]).exit_code == 0
 
 
-def test_check_says_what_a_file_of_expectations_looks_like(tmp_path: Any) -> None:
+def test_check_says_what_a_file_of_expectations_looks_like(tmp_path: Path) -> None:
     (tmp_path / "e.json").write_text("[1]")
     said = CliRunner().invoke(command, ["check", str(tmp_path), "--expected", str(tmp_path / "e.json")])
     assert 'Example: [{"file": "a.eml"' in str(said.exception)
