@@ -6,7 +6,7 @@ import ssl
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from cartwake.errors import ConfigurationError, KafkaUnavailable, MailUnavailabl
 from cartwake.model import decode_subscriber_event, derived_id, person_id
 from cartwake.settings import Settings
 from cartwake.topics import SUBSCRIBER_EVENTS
+from reminders.bounces.intake import Intake
+from reminders.bounces.mail import MOST_BYTES
 from reminders.bounces.mailbox import MOST_POP_BYTES, Mailbox, fetch, mailbox_of
 from reminders.bounces.verp import Secret, make_token, sender
 from tests.reminders.mailservers import PASSWORD, USER, Cut, Imap, Pop3, Server, Stored, certificate
@@ -92,6 +94,31 @@ def test_a_mail_of_any_shape_is_read_and_holds_nothing_up(kind: type[Server]) ->
         counted = fetch(box(server), intake(written))
         assert (counted["hard"], counted.total(), left(server)) == (2, 7, [])
     assert len(written.events) == 2
+
+
+class Keeping(Intake):
+    """Keeps what it is given."""
+
+    raws: list[bytes]
+
+    def take_mail(self, raw: bytes, *, way: str, recipients: Sequence[str] = ()) -> str:
+        self.raws.append(raw)
+        return "none"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_mail_arrives_byte_for_byte_as_far_as_it_is_read(kind: type[Server]) -> None:
+    raws = [
+        b".\r\n..\r\n.a\r\nb.\r\n",
+        b"x" * 70_000 + b".\r\n.\r\n",
+        b"a\nb\0\xff\r\n",
+        b"y" * MOST_BYTES + b"z" * 99 + b"\r\n",
+    ]
+    keeping = Keeping(SIGNER, Written(), tuple)
+    keeping.raws = []
+    with kind(raws) as server:
+        fetch(box(server), keeping)
+    assert [raw[:MOST_BYTES] for raw in keeping.raws] == [raw[:MOST_BYTES] for raw in raws]
 
 
 def test_a_mail_that_pop3_would_have_to_bring_whole_is_left_where_it_is() -> None:
