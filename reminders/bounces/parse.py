@@ -144,9 +144,9 @@ def _told_in_words(mail: Part) -> Verdict | None:
     text = _notice(mail)
     if not failed and not (by_daemon and _FAILED.search(subject + "\n" + text[:2_000])):
         return None
-    if _DELAYED.search(subject) or (not failed and _DELAYED.search(text[:2_000])):
-        return Verdict("none", "still being tried")
     found = judge(answer=text)
+    if _DELAYED.search(subject) or (not found.code.startswith("5") and not failed and _DELAYED.search(text[:2_000])):
+        return Verdict("none", "still being tried")
     return Verdict("soft" if found.kind == "none" else found.kind, line(_reason(text), MOST_WORDS), found.code)
 
 

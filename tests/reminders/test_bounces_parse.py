@@ -201,6 +201,8 @@ def test_a_report_within_another_mail_is_none() -> None:
         (mail(OPENSMTPD.format(answer="550 5.1.1 gsmtp"), "Subject: Delivery status notification: error"), "hard"),
         (mail(YAHOO.format(answer="550 5.2.2 Mailbox Full"), "Subject: Failure Notice"), "soft"),
         (mail("Nothing that anybody could read.", "Subject: Undeliverable: Your cart"), "soft"),
+        (mail("It was delayed, then: 550 5.1.1 User unknown", "Subject: Undeliverable mail"), "hard"),
+        (mail("Your message is delayed: 450 4.4.1 timeout", "Subject: Undeliverable for now"), "none"),
         (mail("Your message is delayed; you do not need to resend it.", "Subject: Warning: failure notice"), "none"),
     ],
 )
