@@ -462,7 +462,8 @@ def test_nothing_is_taken_while_kafka_is_away(site: Site, provider: str) -> None
 @pytest.mark.parametrize("provider", ["ses", "sendgrid", "postmark"])
 def test_a_body_has_a_limit_and_no_encoding(site: Site, provider: str) -> None:
     assert site.post(provider, b"x" * (MAX_BODY + 1)).status_code == 413
-    assert site.post(provider, b"x", {"content-length": "99999999999"}).status_code == 413
+    for length in (str(MAX_BODY + 1), "9" * 11, "-1", "x"):
+        assert site.post(provider, b"x", {"content-length": length}).status_code == 413
     assert site.post(provider, b"x", {"content-encoding": "gzip"}).status_code == 415
     assert site.post(provider, b"", method="GET").status_code == 405
 
