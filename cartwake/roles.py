@@ -20,7 +20,6 @@ from cartwake.durations import duration
 from cartwake.errors import CartwakeError, SinkUnavailable
 from cartwake.metrics import serve_metrics
 from cartwake.publish import Publisher
-from cartwake.secret import secret_of
 from cartwake.settings import Settings
 from cartwake.shops import Shops, follow
 
