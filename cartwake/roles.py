@@ -70,9 +70,10 @@ def collector(settings: Settings) -> None:
     """Events over HTTP, the links of our mails, and the demo's shop if that is set."""
     from starlette.routing import BaseRoute, Mount
 
+    from cartwake.current_cart import CurrentCarts
     from ingest import collector as hearing
     from ingest import shop
-    from reminders import tracking
+    from reminders import recovery, tracking
     from reminders.links import Links
 
     shops = Shops()
@@ -80,7 +81,11 @@ def collector(settings: Settings) -> None:
     threading.Thread(target=_keep_shops, args=(settings, shops), name="shops", daemon=True).start()
     with Publisher(settings) as publisher:
         links = Links(settings.collector_url, secret_of(settings))
-        routes: list[BaseRoute] = [*tracking.routes(links, publisher, shops)]
+        carts = CurrentCarts(settings, shops)
+        routes: list[BaseRoute] = [
+            *tracking.routes(links, publisher, shops),
+            *recovery.routes(links, publisher, shops, carts=carts),
+        ]
         if settings.demo_idle:
             page = shop.routes(
                 idle=duration(settings.demo_idle),

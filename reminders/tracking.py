@@ -1,7 +1,6 @@
-"""What the links of a mail lead to: the cart, and a way to hear no more.
+"""What the unsubscribe link of a message leads to: a way to hear no more.
 
-in   GET /r/{token}, GET and POST /u/{token}
-out  messages, subscriber_id: message.clicked
+in   GET and POST /u/{token}
 out  subscriber-events, subscriber_id: subscriber.withdrawn
 
 Opening a link changes nothing: mail scanners open them all. Unsubscribing is a POST (RFC 8058: no cookie, no token
@@ -16,16 +15,16 @@ from typing import Any, Final, Protocol
 from jinja2 import Environment
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from cartwake.clock import Clock, SystemClock, rfc3339, to_datetime
+from cartwake.clock import Clock, SystemClock, to_datetime
 from cartwake.errors import InvalidEvent, Unavailable
-from cartwake.model import Message, SubscriberEvent, derived_id, encode
+from cartwake.model import SubscriberEvent, derived_id, encode
 from cartwake.shops import Shop, Shops
-from cartwake.topics import MESSAGES, SUBSCRIBER_EVENTS, Topic
+from cartwake.topics import SUBSCRIBER_EVENTS, Topic
 from reminders.clean import line, web_url
-from reminders.links import Links, Recovery
+from reminders.links import Links
 from reminders.render import DEFAULT_LANGUAGE, TEMPLATES, environment
 
 log = logging.getLogger(__name__)
@@ -49,7 +48,6 @@ def routes(links: Links, publisher: Records, shops: Shops, clock: Clock | None =
     """The routes of the links, for the collector's application."""
     tracking = _Tracking(links, publisher, shops, clock or SystemClock())
     return [
-        Route("/r/{token}", tracking.recover, methods=["GET"]),
         Route("/u/{token}", tracking.ask, methods=["GET"]),
         Route("/u/{token}", tracking.unsubscribe, methods=["POST"]),
     ]
@@ -62,19 +60,6 @@ class _Tracking:
         self._shops = shops
         self._clock = clock
         self._env: Environment = environment(TEMPLATES)
-
-    async def recover(self, request: Request) -> Response:
-        """Lead to the cart; the click is recorded, and a click that can't be is no reason to keep anybody waiting."""
-        try:
-            recovery = self._links.read_recovery(request.path_params["token"])
-        except InvalidEvent:
-            return self._page("unknown", Shop(""), 404)
-        target, shop = web_url(recovery.cart_url), self._shops.of(recovery.shop_id)
-        if target is None or self._clock.now_ms() >= recovery.expires_at:
-            return self._page("old", shop, 410)
-        if request.method == "GET":
-            await self._clicked(recovery)
-        return RedirectResponse(target, 302, _HEADERS)
 
     async def ask(self, request: Request) -> Response:
         """A page with a button. It changes nothing."""
@@ -106,22 +91,6 @@ class _Tracking:
             log.warning("an unsubscription could not be recorded: %s", exc)
             return self._page("later", shop, 503, {"Retry-After": "60"})
         return self._page("done", shop, 200)
-
-    async def _clicked(self, recovery: Recovery) -> None:
-        now = self._clock.now_ms()
-        message = Message(
-            message_id=derived_id(recovery.plan_id, "clicked", now),
-            type="message.clicked",
-            plan_id=recovery.plan_id,
-            shop_id=recovery.shop_id,
-            subscriber_id=recovery.subscriber_id,
-            occurred_at=rfc3339(now),
-            cart_id=recovery.cart_id,
-        )
-        try:
-            await self._write(MESSAGES, recovery.subscriber_id, encode(message))
-        except Unavailable as exc:
-            log.warning("a click could not be recorded: %s", exc)
 
     async def _write(self, topic: Topic, key: str, value: bytes) -> None:
         await run_in_threadpool(self._publisher.send_and_wait, topic, key, value, timeout=3.0)
