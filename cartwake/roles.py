@@ -16,12 +16,13 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from cartwake.broker import ensure_topics
+from cartwake.durations import duration
 from cartwake.errors import CartwakeError, SinkUnavailable
 from cartwake.metrics import serve_metrics
 from cartwake.publish import Publisher
 from cartwake.secret import secret_of
 from cartwake.settings import Settings
-from cartwake.shops import Shops, duration, follow
+from cartwake.shops import Shops, follow
 
 log = logging.getLogger(__name__)
 

@@ -116,7 +116,7 @@ def _without_url(recovery: Recovery) -> Recovery:
 
 # -- bytes: a token is read by people's telephones too, so every one counts -----------------------------------------
 def _packed(recovery: Recovery, home: str | None = None) -> bytes:
-    """Seconds of the end (4), seconds from the writing to there (3), channel and step (1), then texts but empty last ones."""
+    """Seconds of the end (4), seconds from the writing to there (3), channel and step (1), then the texts."""
     url = recovery.cart_url
     root = (home or "").rstrip("/")
     if root and (url == root or url.startswith((root + "/", root + "?"))):
