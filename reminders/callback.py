@@ -216,15 +216,12 @@ def check_public(host: str, addresses: Sequence[str], *, loopback: bool = False)
         teredo = getattr(address, "teredo", None)
         if loopback and inner.is_loopback:
             continue
-        if teredo or not inner.is_global or inner.is_multicast or inner.is_reserved or _translated(text):
+        if (
+            teredo or not inner.is_global or inner.is_multicast or inner.is_reserved
+        ):  # reserved: translators of IPv4, too
             raise Rejected(f"offer callback: {host} is not an address of the public internet")
     if not addresses:
         raise Rejected(f"offer callback: {host} has no address")
-
-
-def _translated(text: str) -> bool:
-    """Whether the address is an IPv4 one behind a translator (RFC 6052), which may lead to a private network."""
-    return text.lower().startswith(("64:ff9b:", "::ffff:0:"))
 
 
 # -- the answer ------------------------------------------------------------------------------------------------------

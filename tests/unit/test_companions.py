@@ -25,6 +25,10 @@ def test_a_companion_of_many_is_written_once() -> None:
     assert found.of == {"a": (0, 1), "b": (1, 0)}
 
 
+def test_a_product_has_four_companions_at_most() -> None:
+    assert made(a=["v", "w", "x", "y", "z"]).of == {"a": (0, 1, 2, 3)}
+
+
 def test_a_cart_is_shown_the_best_of_its_products_and_nothing_that_is_in_it() -> None:
     found = made(a=["x", "y", "z", "b"], b=["a", "y", "w", "v"])
     assert shown(found, "a") == ["x", "y", "z", "b"]
