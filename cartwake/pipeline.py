@@ -16,6 +16,7 @@ from cartwake.secret import secret_of
 from cartwake.settings import Settings
 from cartwake.shops import Shops
 from reminders import channels, person
+from reminders.channels.meters import MailMeters
 from reminders.links import Links
 from reminders.sms.callbacks import Callbacks
 from reminders.subscribers import Reminders
@@ -88,7 +89,9 @@ def reminders(settings: Settings, shops: Shops, *, say: Say = print) -> App:
         },
         fed=(topics.SUBSCRIBER_EVENTS.name, topics.OFFER_CODES.name),
     )
-    return app(settings, "reminders", [written], say)
+    made = app(settings, "reminders", [written], say)
+    made.metrics.registry.register(MailMeters(media["email"].channel))
+    return made
 
 
 def app(settings: Settings, role: str, stages: list[Stage[Any, Any]], say: Say) -> App:

@@ -70,6 +70,7 @@ def collector(settings: Settings) -> None:
     """Events over HTTP, the addresses of our messages, and the demo's shop if that is set."""
     from starlette.routing import Mount
 
+    from cartwake.current_cart import CurrentCarts
     from ingest import collector as hearing
     from ingest import shop
     from reminders import web
@@ -78,7 +79,7 @@ def collector(settings: Settings) -> None:
     # in the background: without Kafka it answers, and says 503
     threading.Thread(target=_keep_shops, args=(settings, shops), name="shops", daemon=True).start()
     with Publisher(settings) as publisher:
-        routes, figures = web.routes(settings, publisher, shops)
+        routes, figures = web.routes(settings, publisher, shops, CurrentCarts(settings, shops))
         if settings.demo_idle:
             page = shop.routes(
                 idle=duration(settings.demo_idle),

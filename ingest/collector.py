@@ -74,8 +74,9 @@ def create_app(
 ) -> Starlette:
     """The collector as an ASGI app; raises ConfigurationError as `check_address` does.
 
-    `extra_routes` answer beside it and find `app.state.shops`; `figures` stand beside its own in /metrics; `ready` raises KafkaUnavailable while Kafka is away;
-    events that Kafka has not taken `answer_within` that time are answered with 503.
+    `extra_routes` answer beside it and find `app.state.shops`; `figures` stand beside its own in /metrics; `ready`
+    raises KafkaUnavailable while Kafka is away; events that Kafka has not taken `answer_within` that time are answered
+    with 503.
     """
     check_address(settings)
     events = Events(settings.ingest_token, Delivery(publisher, timeout=answer_within.total_seconds()))

@@ -38,7 +38,7 @@ def embedded(
     wanted = [
         (kafka and not settings.kafka_bootstrap, kafka_part, _KAFKA),
         (clickhouse and not settings.clickhouse_dsn, clickhouse_part, _CLICKHOUSE),
-        (mailbox and not settings.smtp_host, mailbox_part, _MAILBOX),
+        (mailbox and not settings.has_relay, mailbox_part, _MAILBOX),
     ]
     missing = []
     for needed, part, (lock_name, field) in wanted:
@@ -61,7 +61,7 @@ def parts(settings: Settings) -> list[Part]:
         found.append(kafka_part(settings))
     if not settings.clickhouse_dsn:
         found.append(clickhouse_part(settings))
-    if not settings.smtp_host:
+    if not settings.has_relay:
         found.append(mailbox_part(settings))
     return found
 
@@ -121,7 +121,7 @@ def _addressed(settings: Settings, *, kafka: bool, clickhouse: bool, mailbox: bo
         changes["clickhouse_dsn"] = dsn(
             settings.data_dir, settings.clickhouse_port, settings.clickhouse_database, settings.clickhouse_password
         )
-    if mailbox and not settings.smtp_host:
+    if mailbox and not settings.has_relay:
         changes |= {"smtp_host": "127.0.0.1", "smtp_port": settings.mailbox_port, "smtp_tls": "none"}
     return msgspec.structs.replace(settings, **changes)
 

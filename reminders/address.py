@@ -21,6 +21,7 @@ def check_address(address: str) -> str | None:
     return None
 
 
+@lru_cache(maxsize=4096)
 def ascii_address(address: str) -> str:
     """The form for the envelope and the header: an international domain in its ASCII letters.
 

@@ -17,6 +17,7 @@ class Letter(Struct, frozen=True, kw_only=True):
     cart_id: str
     to: str
     written_at: int
+    expires_at: int  # nothing is sent any more from then on
     left_at: int
     channel: Channel = "email"
     step: int = 1
@@ -49,6 +50,7 @@ def letter_for(person: Person, key: Key, plan: Plan) -> Letter:
         cart_id=plan.cart_id,
         to=to,
         written_at=plan.sending_at,
+        expires_at=plan.expires_at,
         left_at=cart.last_activity,
         channel=plan.channel,
         step=plan.step,

@@ -13,7 +13,7 @@ from starlette.responses import HTMLResponse
 
 from cartwake.shops import Shop
 from reminders.clean import line, web_url
-from reminders.render import TEMPLATES
+from reminders.reader import TEMPLATES
 from reminders.words import DEFAULT_LANGUAGE, Speech, catalogues, preferred, speech_of
 
 CHANNELS: Final = ("email", "sms", "push")

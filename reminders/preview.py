@@ -15,7 +15,8 @@ from cartwake.shops import Shop
 from reminders.letter import Letter
 from reminders.links import Recovery
 from reminders.person import Gift, Key
-from reminders.render import Renderer, Unfit
+from reminders.reader import Unfit
+from reminders.render import Renderer
 
 _HOUR: Final = 3_600_000
 #: The checkout step that a built-in template is about.
@@ -34,7 +35,7 @@ class NoLinks:
         """An address whose page says that the link is not known."""
         return f"{self._base}/u/test"
 
-    def recovery_url(self, recovery: Recovery) -> str:
+    def recovery_url(self, recovery: Recovery, home: str | None = None) -> str:
         """The cart."""
         return recovery.cart_url
 
@@ -59,6 +60,7 @@ def sample_letter(template: str, locale: str | None, shop: Shop, *, to: str, now
         cart_id="sample",
         to=to,
         written_at=now,
+        expires_at=now + 72 * _HOUR,
         left_at=now - 2 * _HOUR,
         step=step,
         template=template,

@@ -6,17 +6,15 @@ both. A missing value holds the mail (`Unfit`) rather than send it with a gap.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, timedelta, tzinfo
-from decimal import Decimal
+from datetime import UTC, tzinfo
 from functools import lru_cache
-from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from jinja2 import Template
 from markupsafe import Markup
 
 from cartwake.clock import to_datetime
-from cartwake.errors import CartwakeError, ConfigurationError
+from cartwake.errors import ConfigurationError
 from cartwake.model import Item
 from cartwake.rules import zone
 from cartwake.shops import MailTemplate, Shop
@@ -37,15 +35,13 @@ from cartwake.templating import (
 from reminders.address import ascii_address
 from reminders.clean import first_name, line, web_url
 from reminders.letter import Letter
-from reminders.links import Recovery
 from reminders.mime import Unsafe, build, sender_address
 from reminders.outbox import Mail
 from reminders.person import Key
-from reminders.words import DEFAULT_LANGUAGE, Speech, catalogues, speech_of
+from reminders.reader import TEMPLATES, Addresses, Unfit, amount, recovery_of, speech_for
+from reminders.words import Speech
 
-TEMPLATES: Final = Path(__file__).parent / "templates"
 SHOWN: Final = LISTS["items"]
-LINK_AGE_MS: Final = timedelta(days=90) // timedelta(milliseconds=1)
 STAGES: Final = frozenset({"cart", "contact", "address", "shipping", "payment", "review"})
 #: The built-in templates, and the stages each is about; of another stage it says what holds for any cart.
 BUILT_IN: Final = {
@@ -58,26 +54,6 @@ MOST_LINES: Final = 60  # of own words
 
 #: A quote that ends no attribute is no tag either, but some filters take it for one.
 _NO_TAGS: Final = str.maketrans("<>", "  ")
-
-
-class Unfit(CartwakeError):
-    """No mail can be made of this; `reason` is the code, `str()` the words for the shop's staff."""
-
-    def __init__(self, reason: str, words: str) -> None:
-        super().__init__(words)
-        self.reason = reason
-
-
-class Addresses(Protocol):
-    """Where the links of a mail lead."""
-
-    def unsubscribe_url(self, key: Key) -> str:
-        """The page on which the person says what he wants to receive."""
-        ...
-
-    def recovery_url(self, recovery: Recovery) -> str:
-        """The cart."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +112,7 @@ class Renderer:
 
     def parts(self, letter: Letter, shop: Shop) -> Parts:
         """What the mail of a letter says; raises Unfit."""
-        speech = _speech(letter, shop)
+        speech = speech_for(letter, shop)
         mine = _own(letter.template, speech.language, shop)
         values = self.values(letter, shop, speech)
         subject = values["words"]["subject"]
@@ -155,13 +131,6 @@ class Renderer:
         if not letter.items:
             raise Unfit("missing_value", "The cart's contents are not known, so there is nothing to remind of.")
         known = _known(shop)
-        cart_url = web_url(letter.cart_url) or known.url
-        if cart_url is None:
-            raise Unfit("missing_value", "Neither the cart's nor the shop's web address is known (http or https).")
-        recovery = Recovery(
-            shop_id=letter.key[0], subscriber_id=letter.key[1], plan_id=letter.plan_id, cart_id=letter.cart_id,
-            cart_url=cart_url, expires_at=letter.written_at + LINK_AGE_MS,
-        )  # fmt: skip
         values: dict[str, Any] = {
             "template": letter.template,
             "language": speech.language,
@@ -175,11 +144,11 @@ class Renderer:
             "items": [_item(item, letter.currency, speech) for item in letter.items[:SHOWN]],
             "more": max(len(letter.items) - SHOWN, 0),
             "units": letter.units,
-            "total": _money(letter.value, letter.currency, speech) or _UNKNOWN["total"],
+            "total": amount(letter.value, letter.currency, speech) or _UNKNOWN["total"],
             "left_on": speech.date(to_datetime(letter.left_at).astimezone(known.zone).date()),
             "gift": _gift(letter, speech, known.zone),
             "products": [_product(x, letter.currency, speech) for x in letter.products[: LISTS["products"]]],
-            "recovery_url": self._links.recovery_url(recovery),
+            "recovery_url": self._links.recovery_url(recovery_of(letter, shop)),
             "unsubscribe_url": self._links.unsubscribe_url(letter.key),
         }
         values["words"] = _words(letter, values, speech)
@@ -187,19 +156,6 @@ class Renderer:
 
 
 # -- language and templates --------------------------------------------------------------------------------------
-def _speech(letter: Letter, shop: Shop) -> Speech:
-    """The reader's language if there are words or a template of the shop in it, else the shop's, else English."""
-    for wanted in (letter.locale, shop.profile.locale):
-        speech = speech_of(wanted) if wanted else None
-        if speech is not None and (
-            speech.language in catalogues() or f"{letter.template}.{speech.language}" in shop.templates
-        ):
-            return speech
-    found = speech_of(DEFAULT_LANGUAGE)
-    assert found is not None, "English is a language"
-    return found
-
-
 def _own(name: str, language: str, shop: Shop) -> Any:
     """The shop's own template: in the reader's language, else in all; None where it has none."""
     mine: MailTemplate | None = shop.templates.get(f"{name}.{language}") or shop.templates.get(name)
@@ -259,13 +215,13 @@ def _profile(title: str, url: str, postal_address: str, time_zone: str) -> _Shop
 @lru_cache(maxsize=4096)  # what sells is in many carts; nothing can change what a template is given
 def _item(item: Item, currency: str | None, speech: Speech) -> dict[str, Any]:
     quantity = item.quantity or 1
-    amount = None if item.price is None else item.price * quantity
+    of_all = None if item.price is None else item.price * quantity
     return {
         **_named(item),
         "quantity": quantity,
         "count": speech.number(quantity),
-        "price": _money(item.price, currency, speech) or _UNKNOWN["item.price"],
-        "amount": _money(amount, currency, speech) or _UNKNOWN["item.amount"],
+        "price": amount(item.price, currency, speech) or _UNKNOWN["item.price"],
+        "amount": amount(of_all, currency, speech) or _UNKNOWN["item.amount"],
         "image": web_url(item.image) or _UNKNOWN["item.image"],
         "url": web_url(item.url) or _UNKNOWN["item.url"],
     }
@@ -275,7 +231,7 @@ def _item(item: Item, currency: str | None, speech: Speech) -> dict[str, Any]:
 def _product(item: Item, currency: str | None, speech: Speech) -> dict[str, Any]:
     return {
         **_named(item),
-        "price": _money(item.price, currency, speech) or _UNKNOWN["product.price"],
+        "price": amount(item.price, currency, speech) or _UNKNOWN["product.price"],
         "image": web_url(item.image) or _UNKNOWN["product.image"],
         "url": web_url(item.url) or _UNKNOWN["product.url"],
     }
@@ -342,11 +298,3 @@ def _lines(text: str) -> list[str]:
     """Somebody's own words, line by line."""
     rows = [line(row, 2_000) for row in text.replace("\r\n", "\n").replace("\r", "\n").split("\n")]
     return "\n".join(rows[:MOST_LINES]).strip().split("\n")
-
-
-def _money(value: Decimal | str | None, currency: str | None, speech: Speech) -> str | None:
-    """An amount as the reader writes it, or None where it is not known."""
-    if value is None or not currency:
-        return None
-    amount = Decimal(value)
-    return speech.money(amount, currency) if amount.is_finite() and amount else None

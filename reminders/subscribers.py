@@ -44,7 +44,7 @@ from reminders.numbers import e164
 from reminders.outbox import Medium, Outgoing, deliver
 from reminders.outcomes import Held, Result
 from reminders.person import Alias, Key, Out, Person, Plan, Rhythm, State, Subscriber, is_person
-from reminders.render import Unfit
+from reminders.reader import Unfit
 
 log = logging.getLogger(__name__)
 
@@ -141,7 +141,11 @@ class Reminders:
             message: Outgoing = medium.render(letter, self._shops.of(letter.key[0]))
         except Unfit as exc:
             return Held(exc.reason, str(exc))
-        return await deliver(medium.channel, message, cancelled=lambda: letter.plan_id in self._cancelled)
+        return await deliver(medium.channel, message, cancelled=lambda: self._is_over(letter))
+
+    def _is_over(self, letter: Letter) -> bool:
+        """Whether the reason to write went away, or its time, since the letter was written."""
+        return letter.plan_id in self._cancelled or self._ctx.progress >= letter.expires_at
 
     def on_result(self, effect: Publish | Send, result: Result | None) -> None:
         """Write what may be written, or end the plan that was being sent."""

@@ -1,7 +1,6 @@
-"""What the links of a message lead to: the cart, and a page on which a person says what he wants to receive.
+"""What the unsubscribe link of a message leads to: a page on which a person says what he wants to receive.
 
-in   GET /r/{token}, GET and POST /u/{token}
-out  messages, subscriber_id: message.clicked
+in   GET and POST /u/{token}
 out  subscriber-events, subscriber_id: subscriber.withdrawn, subscriber.consented
 
 Opening a link changes nothing: mail scanners open them all. Unsubscribing is a POST (RFC 8058: no cookie, no token
@@ -15,17 +14,17 @@ from urllib.parse import parse_qs
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
-from cartwake.clock import Clock, SystemClock, rfc3339, to_datetime
+from cartwake.clock import Clock, SystemClock, to_datetime
 from cartwake.errors import InvalidEvent, Unavailable
-from cartwake.model import Channel, Consent, Message, SubscriberEvent, derived_id, encode
+from cartwake.model import Channel, Consent, SubscriberEvent, derived_id, encode
 from cartwake.shops import Shop, Shops
-from cartwake.topics import MESSAGES, SUBSCRIBER_EVENTS, Topic
-from reminders.clean import line, web_url
-from reminders.links import Links, Recovery
-from reminders.pages import CHANNELS, HEADERS, Pages, spoken
+from cartwake.topics import SUBSCRIBER_EVENTS, Topic
+from reminders.clean import line
+from reminders.links import Links
+from reminders.pages import CHANNELS, Pages, spoken
 from reminders.person import Key
 
 log = logging.getLogger(__name__)
@@ -47,7 +46,6 @@ def routes(links: Links, publisher: Records, shops: Shops, clock: Clock | None =
     """The routes of the links, for the collector's application."""
     tracking = _Tracking(links, publisher, shops, clock or SystemClock())
     return [
-        Route("/r/{token}", tracking.recover, methods=["GET"]),
         Route("/u/{token}", tracking.ask, methods=["GET"]),
         Route("/u/{token}", tracking.choose, methods=["POST"]),
     ]
@@ -74,37 +72,6 @@ class _Tracking:
         self._clock = clock
         self._pages = Pages()
 
-    # -- to the cart ---------------------------------------------------------------------------------------------
-    async def recover(self, request: Request) -> Response:
-        """Lead to the cart; the click is recorded, and a click that can't be is no reason to keep anybody waiting."""
-        try:
-            recovery = self._links.read_recovery(request.path_params["token"])
-        except InvalidEvent:
-            return self._pages("unknown", request, status=404)
-        target, shop = web_url(recovery.cart_url), self._shops.of(recovery.shop_id)
-        if target is None or self._clock.now_ms() >= recovery.expires_at:
-            return self._pages("old", request, shop, status=410)
-        if request.method == "GET":
-            await self._clicked(recovery)
-        return RedirectResponse(target, 302, HEADERS)
-
-    async def _clicked(self, recovery: Recovery) -> None:
-        now = self._clock.now_ms()
-        message = Message(
-            message_id=derived_id(recovery.plan_id, "clicked", now),
-            type="message.clicked",
-            plan_id=recovery.plan_id,
-            shop_id=recovery.shop_id,
-            subscriber_id=recovery.subscriber_id,
-            occurred_at=rfc3339(now),
-            cart_id=recovery.cart_id,
-        )
-        try:
-            await self._write(MESSAGES, recovery.subscriber_id, encode(message))
-        except Unavailable as exc:
-            log.warning("a click could not be recorded: %s", exc)
-
-    # -- out -----------------------------------------------------------------------------------------------------
     async def ask(self, request: Request) -> Response:
         """The page with the choices. It changes nothing, and does not know what is set."""
         try:

@@ -3,11 +3,12 @@
 from prometheus_client import CollectorRegistry
 from starlette.routing import BaseRoute
 
+from cartwake.cart import CartReader
 from cartwake.publish import Publisher
 from cartwake.secret import secret_of
 from cartwake.settings import Settings
 from cartwake.shops import Shops
-from reminders import tracking
+from reminders import recovery, tracking
 from reminders.bounces import webhooks as mail
 from reminders.bounces.intake import Returns
 from reminders.bounces.verp import Secret
@@ -19,10 +20,16 @@ from reminders.sms import webhooks as sms
 from reminders.sms.callbacks import Callbacks
 
 
-def routes(settings: Settings, publisher: Publisher, shops: Shops) -> tuple[list[BaseRoute], list[CollectorRegistry]]:
-    """The routes, and the figures of what comes back."""
+def routes(
+    settings: Settings, publisher: Publisher, shops: Shops, carts: CartReader
+) -> tuple[list[BaseRoute], list[CollectorRegistry]]:
+    """The routes, and the figures of what comes back; `carts` knows what is in a cart now."""
     secret = secret_of(settings)
-    found: list[BaseRoute] = [*tracking.routes(Links(settings.collector_url, secret), publisher, shops)]
+    links = Links(settings.collector_url, secret)
+    found: list[BaseRoute] = [
+        *tracking.routes(links, publisher, shops),
+        *recovery.routes(links, publisher, shops, carts=carts),
+    ]
     found += push.routes(
         base=settings.collector_url, keys=keys_of(settings), tokens=Tokens(secret), ingest_token=settings.ingest_token,
         publisher=publisher, shops=shops, anywhere=settings.push_endpoints == "any",

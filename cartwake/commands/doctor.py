@@ -74,7 +74,7 @@ def of_settings(settings: Settings) -> Iterator[Finding]:
         check_address(settings)
     except CartwakeError as exc:
         yield Finding(False, "collector's address", str(exc))
-    if settings.smtp_host:
+    if settings.has_relay:
         if urlsplit(settings.collector_url).hostname in ("127.0.0.1", "localhost"):
             yield Finding(
                 None if settings.smtp_tls == "none" else False,
@@ -232,32 +232,31 @@ def of_mail(settings: Settings) -> Iterator[Finding]:
     import ssl
 
     from local.stack import embedded
+    from reminders.channels.relays import relays_of
 
+    name = "mail server" if settings.has_relay else "local mailbox"
     with embedded(settings, mailbox=True, say=_quiet) as running:
-        where = f"{running.smtp_host}:{running.smtp_port}"
-        context = ssl.create_default_context()
-        try:
-            if running.smtp_tls == "tls":
-                relay: smtplib.SMTP = smtplib.SMTP_SSL(
-                    running.smtp_host, running.smtp_port, timeout=10, context=context
+        for relay in relays_of(running):
+            context = ssl.create_default_context()
+            try:
+                if relay.tls == "tls":
+                    client: smtplib.SMTP = smtplib.SMTP_SSL(relay.host, relay.port, timeout=10, context=context)
+                else:
+                    client = smtplib.SMTP(relay.host, relay.port, timeout=10)
+                with client:
+                    client.ehlo_or_helo_if_needed()
+                    if relay.tls == "starttls":
+                        client.starttls(context=context)
+                    if relay.user:
+                        client.login(relay.user, relay.password)
+            except (smtplib.SMTPException, OSError) as exc:
+                yield Finding(
+                    False,
+                    f"mail server {relay}: {_one_line(exc)}",
+                    "CARTWAKE_SMTP_HOST, _PORT (587 with starttls, 465 with tls), _TLS, _USER, _PASSWORD; mails wait",
                 )
             else:
-                relay = smtplib.SMTP(running.smtp_host, running.smtp_port, timeout=10)
-            with relay:
-                relay.ehlo_or_helo_if_needed()
-                if running.smtp_tls == "starttls":
-                    relay.starttls(context=context)
-                if running.smtp_user:
-                    relay.login(running.smtp_user, running.smtp_password)
-        except (smtplib.SMTPException, OSError) as exc:
-            yield Finding(
-                False,
-                f"mail server {where}: {_one_line(exc)}",
-                "CARTWAKE_SMTP_HOST, _PORT (587 with starttls, 465 with tls), _TLS, _USER, _PASSWORD; mails wait",
-            )
-            return
-        name = "mail server" if settings.smtp_host else "local mailbox"
-        yield Finding(True, f"{name} {where} greets" + (", and takes the log-in" if running.smtp_user else ""))
+                yield Finding(True, f"{name} {relay} greets" + (", and takes the log-in" if relay.user else ""))
 
 
 def of_pages(settings: Settings) -> Iterator[Finding]:

@@ -52,7 +52,8 @@ def command(
     """
     from cartwake.clock import SystemClock
     from reminders.preview import NoLinks, needed, sample_letter
-    from reminders.render import Renderer, Unfit
+    from reminders.reader import Unfit
+    from reminders.render import Renderer
 
     if out is not None and out.suffix not in _KINDS:
         raise ConfigurationError(f"--out {out}: the name says what is written. Example: --out mail{_KINDS[0]}")

@@ -15,7 +15,7 @@ def command() -> None:
     supervisor, running = group_of(settings)
     sys.stdout.write(
         f"console    {running.console_url}\ncollector  {running.collector_url}/v1/events\n"
-        + (f"mailbox    {running.mailbox_url}\n" if not settings.smtp_host else "")
+        + (f"mailbox    {running.mailbox_url}\n" if not settings.has_relay else "")
         + f"logs       {running.data_dir / 'logs'}\nCtrl-C stops everything.\n"
     )
     sys.stdout.flush()

@@ -13,14 +13,16 @@ from typing import Any, Final, Literal
 from babel import Locale, UnknownLocaleError
 from babel.dates import format_date
 from jinja2 import TemplateError, TemplateNotFound
+from msgspec.structs import replace
 
 from cartwake.clock import to_datetime
 from cartwake.model import Item, PushTarget, derived_id, encode
 from cartwake.shops import Shop
 from reminders.clean import line, web_url
 from reminders.letter import Letter
-from reminders.links import Links, Recovery
-from reminders.render import DEFAULT_LANGUAGE, LINK_AGE_MS, TEMPLATES, Unfit, environment, money
+from reminders.links import Links
+from reminders.reader import TEMPLATES, Unfit, amount, plain_texts, recovery_of, speech_for
+from reminders.words import DEFAULT_LANGUAGE, Speech
 
 MOST_BYTES: Final = 3_000  # of the payload; services take 4,096 with the encryption's own
 MOST_TITLE: Final = 80
@@ -56,15 +58,15 @@ class PushRenderer:
 
     def __init__(self, *, links: Links, folder: Path = TEMPLATES) -> None:
         self._links = links
-        self._env = environment(folder)
+        self._env = plain_texts(folder)
         self._languages = frozenset(p.parent.name for p in folder.glob("*/cart.push.txt"))
 
     def __call__(self, letter: Letter, shop: Shop) -> Push:
         """The push message of a letter; raises Unfit."""
         if not letter.items:
             raise Unfit("missing_value", "The cart's contents are not known, so there is nothing to remind of.")
-        locale = self._locale(letter.locale, shop.profile.locale)
-        title, body = self._texts(letter.template, locale, self._values(letter, shop, locale))
+        speech = speech_for(letter, shop)
+        title, body = self._texts(letter.template, speech, self._values(letter, shop, speech))
         if letter.text:
             body = line(letter.text, MOST_WORDS)
         image = web_url(letter.items[0].image)
@@ -81,12 +83,12 @@ class PushRenderer:
 
         Of the letter it needs `key`, `plan_id`, `cart_id`, `push` and `locale`. Raises Unfit.
         """
-        locale = self._locale(letter.locale, shop.profile.locale)
-        title, body = self._texts("thanks", locale, self._values(letter, shop, locale))
+        speech = speech_for(letter, shop)
+        title, body = self._texts("thanks", speech, self._values(letter, shop, speech))
         return _push(letter, title=title, body=body, url=web_url(shop.profile.url), image=None, quiet=True)
 
-    def _texts(self, template: str, locale: Locale, values: dict[str, Any]) -> tuple[str, str]:
-        language = locale.language if locale.language in self._languages else DEFAULT_LANGUAGE
+    def _texts(self, template: str, speech: Speech, values: dict[str, Any]) -> tuple[str, str]:
+        language = speech.language if speech.language in self._languages else DEFAULT_LANGUAGE
         try:
             text = self._env.get_template(f"{language}/{template}.push.txt").render(values)
         except TemplateNotFound as exc:
@@ -96,33 +98,26 @@ class PushRenderer:
         title, _, body = text.strip().partition("\n")
         return line(title, MOST_TITLE), line(body, MOST_WORDS)
 
-    def _values(self, letter: Letter, shop: Shop, locale: Locale) -> dict[str, Any]:
+    def _values(self, letter: Letter, shop: Shop, speech: Speech) -> dict[str, Any]:
         first = letter.items[0] if letter.items else Item(sku="-")
         gift = letter.gift
         return {
             "shop": line(shop.profile.title, 60),
             "first": line(first.name, 60) or line(first.sku, 60),
             "more": len(letter.items) - 1,
-            "total": money(letter.value, letter.currency, locale),
+            "total": amount(letter.value, letter.currency, speech),
             "step": letter.step,
             "offer": gift and ": ".join(filter(None, (line(gift.text, 60), line(gift.code, 100)))),
-            "until": gift and format_date(to_datetime(gift.until), "medium", locale=locale),
+            "until": gift and format_date(to_datetime(gift.until), "medium", locale=speech.locale),
         }
 
     def _url(self, letter: Letter, shop: Shop) -> str:
         """The recovery link; where the cart's own address is too long for a push message, to the shop's first page."""
-        known = [url for text in (letter.cart_url, shop.profile.url) if (url := web_url(text))]
-        for cart_url in known:
-            recovery = Recovery(
-                shop_id=letter.key[0], subscriber_id=letter.key[1], plan_id=letter.plan_id, cart_id=letter.cart_id,
-                cart_url=cart_url, expires_at=letter.written_at + LINK_AGE_MS,
-            )  # fmt: skip
-            if len(url := self._links.recovery_url(recovery)) <= MOST_URL:
+        for known in (letter, replace(letter, cart_url=None)):
+            url = self._links.recovery_url(recovery_of(known, shop), shop.profile.url)
+            if len(url) <= MOST_URL:
                 return url
-        raise Unfit("missing_value", "Neither the cart's nor the shop's web address is known, or both are too long.")
-
-    def _locale(self, *wanted: str | None) -> Locale:
-        return next((found for text in wanted if text and (found := _parsed(text))), Locale(DEFAULT_LANGUAGE))
+        raise Unfit("missing_value", "The web addresses of the cart and the shop are too long.")
 
 
 def tag_of(shop_id: str, cart_id: str) -> str:

@@ -9,30 +9,25 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC
-from decimal import Decimal
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
-from babel import Locale, UnknownLocaleError
+from babel import Locale
 from babel.dates import format_date
-from babel.numbers import format_currency
-from jinja2 import FileSystemLoader, StrictUndefined, TemplateError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2 import TemplateError
 
 from cartwake.clock import to_datetime
 from cartwake.rules import zone
 from cartwake.shops import Shop
-from reminders.clean import first_name, line, web_url
+from reminders.clean import first_name, line
 from reminders.letter import Letter
-from reminders.links import Links, Recovery
+from reminders.links import Links
 from reminders.numbers import e164
-from reminders.render import LINK_AGE_MS, Unfit
+from reminders.reader import TEMPLATES, Unfit, amount, plain_texts, recovery_of, speech_for
 from reminders.sms.alphabet import Size, size, transliterated
 from reminders.sms.callbacks import Callbacks, Receipt
+from reminders.words import DEFAULT_LANGUAGE
 
-TEMPLATES: Final = Path(__file__).parents[1] / "templates"
-DEFAULT_LANGUAGE: Final = "en"
 _MOST_CODE: Final = 100
 _MOST_TEXT: Final = 4_000  # what is longer never fits, and is refused by its segments
 _NAMES: Final = (60, 25)  # characters of a product's name, in turn
@@ -80,9 +75,7 @@ class SmsRenderer:
         self._segments = segments
         self._transliterate = transliterate
         self._callbacks = callbacks
-        self._env = ImmutableSandboxedEnvironment(  # plain text: nothing to escape
-            loader=FileSystemLoader(folder), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-        )
+        self._env = plain_texts(folder)
         self._languages = frozenset(p.parent.name for p in folder.glob("*/cart.sms.txt"))
 
     def __call__(self, letter: Letter, shop: Shop) -> Sms:
@@ -124,29 +117,22 @@ class SmsRenderer:
     def _values(self, letter: Letter, shop: Shop) -> dict[str, Any]:
         if not letter.items:
             raise Unfit("missing_value", "The cart's contents are not known, so there is nothing to remind of.")
-        cart_url = web_url(letter.cart_url) or web_url(shop.profile.url)
-        if cart_url is None:
-            raise Unfit("missing_value", "Neither the cart's nor the shop's web address is known (http or https).")
         gift = letter.gift
         if gift is not None and (not gift.code or line(gift.code, _MOST_CODE) != gift.code):
             raise Unfit("unsafe_content", "The offer's code has characters that no message can carry.")
-        locale = _locale(letter.locale) or _locale(shop.profile.locale) or Locale(DEFAULT_LANGUAGE)
-        recovery = Recovery(
-            shop_id=letter.key[0], subscriber_id=letter.key[1], plan_id=letter.plan_id, cart_id=letter.cart_id,
-            cart_url=cart_url, expires_at=letter.written_at + LINK_AGE_MS,
-        )  # fmt: skip
+        speech = speech_for(letter, shop)
         return {
-            "language": locale.language if locale.language in self._languages else DEFAULT_LANGUAGE,
+            "language": speech.language if speech.language in self._languages else DEFAULT_LANGUAGE,
             "shop": {"title": line(shop.profile.title, 100)},
             "name": first_name(letter.name),
             "text": line(letter.text, _MOST_TEXT),
             "item": _product(letter),
             "more": len(letter.items) - 1,
-            "total": _money(letter.value, letter.currency, locale),
+            "total": amount(letter.value, letter.currency, speech),
             "code": gift.code if gift else None,
             "offer": line(gift.text, 200) if gift else "",
-            "until": _day(gift.until, shop, locale) if gift else None,
-            "recovery_url": self._links.recovery_url(recovery),
+            "until": _day(gift.until, shop, speech.locale) if gift else None,
+            "recovery_url": self._links.recovery_url(recovery_of(letter, shop), shop.profile.url),
             "replies": self._replies,
             "stop_url": self._links.unsubscribe_url(letter.key),
         }
@@ -184,22 +170,7 @@ def _product(letter: Letter) -> str:
     return " ".join(_HOST.sub(". ", name.replace("://", " ")).split())
 
 
-def _money(value: str | None, currency: str | None, locale: Locale) -> str | None:
-    """An amount as the reader writes it, or None where it is not known."""
-    if value is None or not currency or not Decimal(value).is_finite() or Decimal(value) == 0:
-        return None
-    return str(format_currency(Decimal(value), currency, locale=locale))
-
-
 def _day(at: int, shop: Shop, locale: Locale) -> str:
     """The day of a moment where the shop is."""
     where = (zone(shop.profile.time_zone) if shop.profile.time_zone else None) or UTC
     return str(format_date(to_datetime(at).astimezone(where), "short", locale=locale))
-
-
-@lru_cache(maxsize=256)
-def _locale(text: str | None) -> Locale | None:
-    try:
-        return Locale.parse(text.replace("-", "_")) if text else None
-    except (ValueError, TypeError, UnknownLocaleError):
-        return None

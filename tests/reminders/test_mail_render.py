@@ -21,7 +21,8 @@ from reminders.links import Links
 from reminders.mime import HEADERS, Unsafe, build, check
 from reminders.outbox import Mail
 from reminders.planning import template_of
-from reminders.render import SHOWN, Renderer, Unfit
+from reminders.reader import Unfit
+from reminders.render import SHOWN, Renderer
 from tests.reminders.world import ANA, HOUR, LINKS, T0, Server, World, cart
 
 LANGUAGES = ("bg", "de", "en", "pl", "ro")

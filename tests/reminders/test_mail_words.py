@@ -16,7 +16,7 @@ from cartwake.model import Item
 from cartwake.shops import MailTemplate
 from cartwake.templating import MOST_HTML, SAMPLE, check
 from reminders.person import Gift
-from reminders.render import TEMPLATES, Unfit, _speech
+from reminders.reader import TEMPLATES, Unfit, speech_for
 from reminders.words import catalogues, speech_of
 from tests.reminders.contrast import contrast
 from tests.reminders.test_mail_render import LANGUAGES, RENDER, SHOP, letter, mail, with_template
@@ -157,7 +157,7 @@ def test_the_reader_is_spoken_to_in_one_language_throughout() -> None:
     for wanted, shop, language in (
         ("pl_PL", german, "pl"), ("ja", german, "de"), (None, german, "de"), ("ja", SHOP, "en"), ("x" * 35, SHOP, "en"),
     ):  # fmt: skip
-        assert _speech(letter(locale=wanted), shop).language == language
+        assert speech_for(letter(locale=wanted), shop).language == language
     assert "2026年" not in mail(german, locale="ja").text
 
 
@@ -204,7 +204,7 @@ def test_a_template_that_grows_too_long_holds_the_mail() -> None:
 
 def test_the_sample_has_exactly_what_a_mail_has() -> None:
     everything = letter(template="payment", text="x", **EVERYTHING)
-    values = RENDER.values(everything, SHOP, _speech(everything, SHOP))
+    values = RENDER.values(everything, SHOP, speech_for(everything, SHOP))
     assert _shape(values) == _shape(SAMPLE)
 
 

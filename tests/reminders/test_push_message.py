@@ -15,7 +15,7 @@ from reminders.letter import Letter
 from reminders.links import Links
 from reminders.person import Gift
 from reminders.push.message import MOST_BYTES, Push, PushRenderer, tag_of
-from reminders.render import Unfit
+from reminders.reader import Unfit
 from tests.reminders.push_service import Browser
 from tests.reminders.world import ANA, DAY, HOUR, LINKS, T0
 

@@ -12,7 +12,7 @@ from cartwake.model import Item
 from cartwake.shops import Shop, ShopProfile
 from reminders.links import Links
 from reminders.person import Gift
-from reminders.render import Unfit
+from reminders.reader import Unfit
 from reminders.sms.callbacks import Callbacks, Receipt
 from reminders.sms.render import TEMPLATES, Sms, SmsRenderer, takes_replies
 from tests.reminders.texts import NUMBER, PERSON, SENDER, letter, unhurried

@@ -1,4 +1,4 @@
-"""The links of a mail: to the cart, and out."""
+"""The link of a mail that leads out."""
 
 import asyncio
 import re
@@ -12,11 +12,10 @@ from starlette.applications import Starlette
 
 from cartwake.clock import FakeClock
 from cartwake.errors import InvalidEvent, KafkaUnavailable
-from cartwake.model import Consent, Setting, decode_message, decode_subscriber_event, person_id
+from cartwake.model import Consent, Setting, decode_subscriber_event, person_id
 from cartwake.shops import Shops
 from cartwake.topics import MESSAGES, SUBSCRIBER_EVENTS, Topic
-from reminders.links import Links, Recovery
-from reminders.render import TEMPLATES
+from reminders.reader import TEMPLATES
 from reminders.tracking import routes, wish
 from tests.reminders.contrast import contrast
 from tests.reminders.world import ANA, DAY, LINKS, T0, World, cart
@@ -40,7 +39,7 @@ class Written:
 
 
 class Site:
-    """The collector's two routes."""
+    """The collector's routes for those who want to hear no more."""
 
     def __init__(self, now: int = T0) -> None:
         self.written = Written()
@@ -73,64 +72,6 @@ def reading(language: str) -> dict[str, str]:
 @pytest.fixture
 def site() -> Site:
     return Site()
-
-
-def recovery(**changes: Any) -> Recovery:
-    values: dict[str, Any] = {
-        "shop_id": "main", "subscriber_id": PERSON, "plan_id": "plan-1", "cart_id": "c-1",
-        "cart_url": "https://porto.example.com/cart/1?x=1&y=2", "expires_at": T0 + DAY,
-    }  # fmt: skip
-    return Recovery(**(values | changes))
-
-
-# -- the cart ------------------------------------------------------------------------------------------------
-def test_the_recovery_link_leads_to_the_cart_and_is_recorded(site: Site) -> None:
-    answer = site.ask("GET", LINKS.recovery_url(recovery()))
-    assert (answer.status_code, answer.headers["location"]) == (302, "https://porto.example.com/cart/1?x=1&y=2")
-    assert "set-cookie" not in answer.headers
-    ((topic, key, value),) = site.written.records
-    clicked = decode_message(value)
-    assert (topic, key) == (MESSAGES, PERSON)
-    assert (clicked.type, clicked.plan_id, clicked.cart_id) == ("message.clicked", "plan-1", "c-1")
-
-
-def test_a_scanner_that_only_asks_for_the_head_has_clicked_nothing(site: Site) -> None:
-    assert site.ask("HEAD", LINKS.recovery_url(recovery())).status_code == 302
-    assert site.written.records == []
-
-
-def test_a_click_gets_to_the_cart_even_when_it_can_not_be_recorded(site: Site) -> None:
-    site.written.away = True
-    assert site.ask("GET", LINKS.recovery_url(recovery())).status_code == 302
-
-
-@pytest.mark.parametrize(("late", "status"), [(-1, 302), (0, 410), (1, 410)])
-def test_the_link_ends_exactly_at_its_time_with_a_page_that_leads_to_the_shop(late: int, status: int) -> None:
-    site = Site(T0 + DAY + late)
-    answer = site.ask("GET", LINKS.recovery_url(recovery()))
-    assert answer.status_code == status
-    if status == 410:
-        assert "https://porto.example.com" in answer.text
-
-
-def test_a_signed_address_that_is_not_of_the_web_is_not_followed(site: Site) -> None:
-    answer = site.ask("GET", LINKS.recovery_url(recovery(cart_url="javascript:alert(1)")))
-    assert answer.status_code == 410
-    assert "javascript" not in answer.text
-
-
-def test_no_link_can_be_made_or_changed_without_the_secret(site: Site) -> None:
-    for url in (
-        Links("https://t.shop.example.com", "another secret").recovery_url(recovery()),
-        LINKS.recovery_url(recovery())[:-2] + "AA",
-        "https://t.shop.example.com/r/x",
-        "https://t.shop.example.com/r/" + "A" * 10_000,
-        "https://t.shop.example.com/r/%00%ff",
-    ):
-        answer = site.ask("GET", url)
-        assert answer.status_code == 404
-        assert "location" not in answer.headers
-    assert site.written.records == []
 
 
 # -- out -----------------------------------------------------------------------------------------------------
@@ -286,11 +227,9 @@ def test_an_unsubscribe_link_names_its_shop_and_person_and_no_other(shop_id: str
         LINKS.read_unsubscribe(token[:-1] + ("A" if token[-1] != "A" else "B") if "." not in token else "A" + token)
 
 
-def test_the_links_of_a_mail_work_and_unsubscribing_holds_back_the_next(site: Site) -> None:
+def test_unsubscribing_by_the_link_of_a_mail_holds_back_the_next(site: Site) -> None:
     world = World().hear(cart(consent=True), at=T0).work()
-    text = world.ends[0].text or ""
-    recover, leave = (next(x for x in text.split() if part in x) for part in ("/r/", "/u/"))
-    assert site.ask("GET", recover).headers["location"] == "https://shop.example.com/cart/c-1"
+    leave = next(x for x in (world.ends[0].text or "").split() if "/u/" in x)
     assert site.ask("POST", leave).status_code == 200
     withdrawn = decode_subscriber_event(site.written.records[-1][2])
     world.hear(withdrawn, cart(T0 + 2 * DAY, cart_id="c-2", abandonment_id="ab-2"), at=T0 + 2 * DAY).work()
