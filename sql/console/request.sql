@@ -3,6 +3,6 @@ SELECT type, words
 FROM messages_log
 WHERE request_id = {request_id:String}
     AND received_at > now() - INTERVAL 1 DAY
-    AND type NOT IN ('message.opened', 'message.clicked', 'message.bounced')
-ORDER BY type NOT IN ('message.planned', 'message.sending') DESC, occurred_at DESC, type != 'message.planned' DESC
+    AND type NOT IN ('message.opened', 'message.clicked', 'message.bounced', 'message.complained')
+ORDER BY type NOT IN ('message.planned', 'message.held', 'message.sending') DESC, occurred_at DESC, type != 'message.planned' DESC
 LIMIT 1
