@@ -17,12 +17,12 @@ _DAY = click.DateTime(formats=["%Y-%m-%d"])
 
 
 @click.command("audit")
-@click.option("--from", "from_", type=_DAY, help="first day carts were left, UTC; 30 days before the last when not given")
+@click.option("--from", "from_", type=_DAY, help="first day, UTC; 30 days before the last when not given")
 @click.option("--to", type=_DAY, help="last day, UTC, included; today when not given")
 @click.option("--shop", default="", help="one shop; all of them when not given")
 @click.option("--json", "as_json", is_flag=True, help="one JSON object")
 def command(from_: datetime | None, to: datetime | None, shop: str, as_json: bool) -> None:
-    """Show how plans ended, and what does not add up; the exit code is 1 when something does not."""
+    """Show how the plans about carts left on these days ended, and what does not add up: the exit code is then 1."""
     import msgspec
 
     from cartwake.clock import SystemClock

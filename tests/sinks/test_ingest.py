@@ -143,7 +143,14 @@ def test_a_person_s_channels_become_columns_and_the_keys_of_a_browser_do_not(cli
 
 
 def test_step_offer_and_machine_of_a_message_become_columns(client: ClickHouse) -> None:
-    told = {"step": 2, "template": "cart", "variant": "b", "code": "SAVE-7", "url": "https://shop.example/c", "machine": True}
+    told = {
+        "step": 2,
+        "template": "cart",
+        "variant": "b",
+        "code": "SAVE-7",
+        "url": "https://shop.example/c",
+        "machine": True,
+    }
     put(client, "messages", message("clicked", **told), message("clicked", 2, step="two", machine="yes", code=5))
     first, second = client.query("SELECT * FROM messages ORDER BY message_id")
     assert {x: first[x] for x in told} == told
