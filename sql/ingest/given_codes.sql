@@ -1,4 +1,4 @@
--- Codes of offers that went out, from `messages`: one with which a message was sent, or may have been, is given for good.
+-- Codes of offers that went out, from `messages`: one with which a message left, or may have left, is given for good.
 INSERT INTO offer_codes_log (shop_id, fingerprint, what, pool, kafka_partition, kafka_offset, received_at)
 WITH if(said.shop_id = '', 'main', said.shop_id) AS shop
 SELECT

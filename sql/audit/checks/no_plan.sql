@@ -1,7 +1,8 @@
 -- An abandonment with a person, and no plan to write to that person about it.
 --
 -- Stage 3 has ten minutes; for a person whose mailbox is not known it holds the cart for seven days.
-SELECT a.shop_id AS shop_id, a.abandonment_id AS id, concat('the abandoned cart ', a.cart_id, ' of ', a.subscriber_id, ' has no plan') AS words
+SELECT a.shop_id AS shop_id, a.abandonment_id AS id,
+    concat('the abandoned cart ', a.cart_id, ' of ', a.subscriber_id, ' has no plan') AS words
 FROM abandonments AS a
 LEFT JOIN
 (

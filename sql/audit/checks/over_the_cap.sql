@@ -1,9 +1,12 @@
 -- A message beyond the cap of its shop for one person and channel within 24 hours, by the rules that held then.
-SELECT shop_id, plan_id AS id, concat('is message ', toString(number), ' to ', subscriber_id, ' by ', channel, ' within 24 hours; the cap is ', toString(most)) AS words
+SELECT shop_id, plan_id AS id,
+    concat('is message ', toString(number), ' to ', subscriber_id, ' by ', channel, ' within 24 hours; the cap is ',
+        toString(most)) AS words
 FROM
 (
     SELECT
-        p.shop_id AS shop_id, p.plan_id AS plan_id, p.subscriber_id AS subscriber_id, p.channel AS channel, p.left_at AS left_at,
+        p.shop_id AS shop_id, p.plan_id AS plan_id, p.subscriber_id AS subscriber_id, p.channel AS channel,
+        p.left_at AS left_at,
         greatest(rules.cap, 1) AS most,
         count() OVER (PARTITION BY shop_id, subscriber_id, channel ORDER BY toUnixTimestamp64Milli(left_at)
             RANGE BETWEEN 86399999 PRECEDING AND CURRENT ROW) AS number

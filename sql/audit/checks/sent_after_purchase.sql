@@ -2,7 +2,8 @@
 --
 -- It could know what had arrived under the person's own id; a second is for clocks that differ.
 SELECT p.shop_id AS shop_id, p.plan_id AS id,
-    concat('left at ', toString(any(p.left_at)), ' UTC; order ', argMin(b.order_id, b.known_at), ' was known since ', toString(min(b.known_at)), ' UTC') AS words
+    concat('left at ', toString(any(p.left_at)), ' UTC; order ', argMin(b.order_id, b.known_at), ' was known since ',
+        toString(min(b.known_at)), ' UTC') AS words
 FROM ({plans}) AS p
 INNER JOIN
 (
@@ -14,6 +15,7 @@ INNER JOIN
     FROM subscriber_carts_log
     WHERE type IN ('cart.completed', 'cart.recovered')
 ) AS b ON p.shop_id = b.shop_id AND p.subscriber_id = b.subscriber_id
-WHERE p.left_at IS NOT NULL AND p.is_known AND b.bought_at >= p.last_activity AND b.known_at < p.left_at - INTERVAL 1 SECOND
+WHERE p.left_at IS NOT NULL AND p.is_known AND b.bought_at >= p.last_activity
+    AND b.known_at < p.left_at - INTERVAL 1 SECOND
 GROUP BY shop_id, id
 ORDER BY shop_id, id
