@@ -14,12 +14,16 @@ COMMANDS = (
     "run",
     "replay",
     "report",
+    "audit",
+    "offers",
     "remind",
     "preview",
+    "recommend",
     "doctor",
     "dlq",
     "erase",
     "bounces",
+    "export-person",
     "settings",
     "topics",
     "migrate",
@@ -27,7 +31,7 @@ COMMANDS = (
 
 
 class Commands(click.Group):
-    """Finds `cartwake.commands.NAME:command` when NAME is asked for."""
+    """Finds `cartwake.commands.NAME:command` when NAME is asked for, a `-` in it being a `_`."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names, in the order a newcomer needs them."""
@@ -37,7 +41,7 @@ class Commands(click.Group):
         """The command of this name, or None."""
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"cartwake.commands.{cmd_name}").command
+        command: click.Command = import_module(f"cartwake.commands.{cmd_name.replace('-', '_')}").command
         return command
 
 

@@ -1,12 +1,13 @@
-"""Erasing a person: every row about them in every table, and the bytes behind it.
+"""Erasing a person, or handing over what is known of one: every row about them in every table.
 
 in   an address or an id of the person
-out  rows deleted in ClickHouse; what is still on its way from Kafka arrives later, so repeating it is safe and wise
+out  rows deleted in ClickHouse and the bytes behind them, or all of them to read; what is still on its way from Kafka
+     arrives later, so repeating it is safe and wise
 """
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -17,18 +18,26 @@ from sinks.clickhouse import ClickHouse
 from sinks.migrate import fill
 
 _PERSON: Final = re.compile(r"^p-[0-9a-f]{24}$")
-_AT_ONCE: Final = 1_000  # bytes of cart ids in one statement; clickhouse-connect puts up to 4 KiB into its address
+_AT_ONCE: Final = 1_000  # bytes of ids in one statement; clickhouse-connect puts up to 4 KiB into its address
 _COUNT: Final = "SELECT count() AS n"
+_READ: Final = "SELECT DISTINCT raw, received_at"
+_READ_DEAD: Final = "SELECT DISTINCT topic, reason, key, value, received_at"
+_LEAST_DIGITS: Final = 7  # fewer are no telephone number, and stand in many texts by chance
 
 
 @dataclass(frozen=True, slots=True)
 class Who:
-    """A person at one shop: ids made of a mailbox, the mailbox, and the shop's own ids for it."""
+    """A person at one shop: ids made of a mailbox, the mailbox, and the shop's own ids for it.
+
+    `phones` are digits alone; `browsers` are addresses at push services.
+    """
 
     shop_id: str
     persons: tuple[str, ...]
     emails: tuple[str, ...]
     aliases: tuple[str, ...]
+    phones: tuple[str, ...] = ()
+    browsers: tuple[str, ...] = ()
 
     @property
     def subscriber_id(self) -> str:
@@ -48,7 +57,11 @@ def who(client: ClickHouse, shop_id: str, name: str) -> Who:
     rows = _known(client, shop_id, persons or [name], emails)
     ids = {x for row in rows if row["email"] in ("", *emails) for x in (row["subscriber_id"], row["customer_id"]) if x}
     ids |= {name} if "@" not in name else set()
-    return Who(shop_id, tuple(persons), tuple(emails), tuple(sorted(x for x in ids if not _PERSON.match(x))))
+    found = Who(shop_id, tuple(persons), tuple(emails), tuple(sorted(x for x in ids if not _PERSON.match(x))))
+    reached = client.query(sql.read("erase/reached.sql"), {"shop": shop_id, **_names(found)})
+    phones = {digits for row in reached if len(digits := re.sub("[^0-9]", "", row["phone"])) >= _LEAST_DIGITS}
+    browsers = {row["push"] for row in reached if row["push"]}
+    return replace(found, phones=tuple(sorted(phones)), browsers=tuple(sorted(browsers)))
 
 
 def count(client: ClickHouse, person: Who) -> dict[str, int]:
@@ -75,6 +88,20 @@ def erase(client: ClickHouse, person: Who) -> dict[str, int]:
     return found
 
 
+def read(client: ClickHouse, person: Who) -> dict[str, list[dict[str, Any]]]:
+    """The rows about the person by table, oldest first: each record as it came, and when."""
+    carts = _carts(client, person)
+    found: dict[str, list[dict[str, Any]]] = {}
+    for table in _tables():
+        verb = _READ_DEAD if table == "dead_letters" else _READ
+        rows: dict[tuple[Any, ...], dict[str, Any]] = {}
+        for asked in _parameters(person, carts, table):
+            for row in client.query(fill(_statement(table), {"verb": verb}), asked):
+                rows[tuple(row.values())] = row
+        found[table] = sorted(rows.values(), key=lambda row: row["received_at"])
+    return found
+
+
 def _known(client: ClickHouse, shop_id: str, ids: Sequence[str], emails: Sequence[str]) -> list[dict[str, Any]]:
     return client.query(sql.read("erase/known.sql"), {"shop": shop_id, "ids": list(ids), "emails": list(emails)})
 
@@ -88,13 +115,12 @@ def _mailbox(rows: Sequence[dict[str, Any]], name: str) -> list[str]:
 
 
 def _carts(client: ClickHouse, person: Who) -> list[str]:
-    asked = {
-        "shop": person.shop_id,
-        "persons": list(person.persons),
-        "emails": list(person.emails),
-        "aliases": list(person.aliases),
-    }
+    asked = {"shop": person.shop_id, **_names(person)}
     return [row["cart_id"] for row in client.query(sql.read("erase/carts.sql"), asked)]
+
+
+def _names(person: Who) -> dict[str, Any]:
+    return {"persons": list(person.persons), "emails": list(person.emails), "aliases": list(person.aliases)}
 
 
 def _tables() -> list[str]:
@@ -110,31 +136,38 @@ def _rows(client: ClickHouse, table: str, asked: dict[str, Any]) -> int:
 
 
 def _parameters(person: Who, carts: Sequence[str], table: str) -> Iterator[dict[str, Any]]:
-    """What to fill in: the names with the first carts, then the other carts piece by piece."""
-    names = {"persons": list(person.persons), "emails": list(person.emails), "aliases": list(person.aliases)}
-    pieces = list(_pieces(carts)) if "{carts:" in _statement(table) else []
-    for number, piece in enumerate(pieces or [[]]):
-        first = number == 0
-        yield {"shop": person.shop_id, "carts": piece, "mention": _mention(person.emails) if first else ""} | (
-            names if first else {name: [] for name in names}
-        )
+    """What to fill in: the names with the first carts, browsers and mention, then the others piece by piece."""
+    names = _names(person) | {"phones": list(person.phones)}
+    statement = _statement(table)
+    in_pieces: dict[str, tuple[Sequence[Any], Any]] = {
+        "carts": (list(_pieces(carts)), []),
+        "browsers": (list(_pieces(person.browsers)), []),
+        "mention": (_mentions(person), ""),
+    }
+    used = {name: found for name, found in in_pieces.items() if f"{{{name}:" in statement}
+    for number in range(max([1, *(len(pieces) for pieces, _ in used.values())])):
+        more = {name: ps[number] if number < len(ps) else none for name, (ps, none) in used.items()}
+        yield {"shop": person.shop_id, **more} | (names if number == 0 else {name: [] for name in names})
 
 
-def _pieces(carts: Sequence[str]) -> Iterator[list[str]]:
+def _pieces(names: Sequence[str]) -> Iterator[list[str]]:
     piece: list[str] = []
     size = 0
-    for cart in carts:
-        size += len(quote(cart)) + len("%2C%27%27")
+    for name in names:
+        size += len(quote(name)) + len("%2C%27%27")
         if piece and size > _AT_ONCE:
             yield piece
-            piece, size = [], len(quote(cart))
-        piece.append(cart)
+            piece, size = [], len(quote(name))
+        piece.append(name)
     if piece:
         yield piece
 
 
-def _mention(emails: Sequence[str]) -> str:
-    """A pattern (RE2) that finds one of the addresses, but not within a longer one."""
-    if not emails:
-        return ""
-    return f"(^|[^a-z0-9._%+-])({'|'.join(re.escape(x) for x in emails)})($|[^a-z0-9.-]|[.][^a-z0-9])"
+def _mentions(person: Who) -> list[str]:
+    """Patterns (RE2, small letters) that find an address, a number or a browser, but not within a longer one."""
+    found = []
+    if person.emails:
+        emails = "|".join(re.escape(x) for x in person.emails)
+        found.append(f"(^|[^a-z0-9._%+-])({emails})($|[^a-z0-9.-]|[.][^a-z0-9])")
+    found += [f"(^|[^0-9]){'[ ()./-]*'.join(phone)}($|[^0-9])" for phone in person.phones]
+    return found + [re.escape(browser.lower()) + "($|[^a-z0-9_-])" for browser in person.browsers]

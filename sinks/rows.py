@@ -90,6 +90,13 @@ class Mail:
     opened_at: datetime | None
     clicked_at: datetime | None
     bounced_at: datetime | None
+    complained_at: datetime | None = None
+    machine_opened_at: datetime | None = None
+    machine_clicked_at: datetime | None = None
+    step: int = 0
+    template: str = ""
+    variant: str = ""
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

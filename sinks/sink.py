@@ -26,6 +26,8 @@ _AT_ONCE: Final = 10_000  # records asked of the client in one call
 _HELD: Final = 96 * 1024 * 1024  # bytes in memory before everything is written, due or not
 _LONGEST_PAUSE: Final = 5.0
 _REPORT_EVERY: Final = 30.0
+#: What a topic tells a second table: each statement has its own table, whose own token makes repeating it safe.
+_MORE: Final = {"messages": ("given_codes",)}
 
 
 class Store(Protocol):
@@ -45,6 +47,12 @@ class Counters:
     repeated: int = 0
     retries: int = 0
     dropped: int = 0
+
+
+def statements(topic: str) -> tuple[str, ...]:
+    """The inserts that a batch of `topic` (its name without the prefix) is written with, all with the same body."""
+    table = topic.replace("-", "_")
+    return tuple(sql.read(f"ingest/{name}.sql") for name in (table, *_MORE.get(topic, ())))
 
 
 class _MovedError(Exception):
@@ -68,9 +76,8 @@ class Sink:
         self._at = at
         self._bootstrap = settings.bootstrap
         self._prefix = settings.topic_prefix
-        self._topics = {self._prefix + x.name: x.name.replace("-", "_") for x in ALL}
         self._encoders: dict[str, Encode] = {self._prefix + x.name: encoder(x.name) for x in ALL}
-        self._inserts = {name: sql.read(f"ingest/{table}.sql") for name, table in self._topics.items()}
+        self._inserts = {self._prefix + x.name: statements(x.name) for x in ALL}
         self._partitions: dict[tuple[str, int], Partition] = {}
         self._generation = 0
         self._said = 0.0
@@ -97,7 +104,7 @@ class Sink:
             }
         )
         self._consumer.subscribe(
-            list(self._topics), on_assign=self._on_assign, on_revoke=self._on_gone, on_lost=self._on_gone
+            list(self._inserts), on_assign=self._on_assign, on_revoke=self._on_gone, on_lost=self._on_gone
         )
         reported = time.monotonic()
         try:
@@ -216,7 +223,8 @@ class Sink:
         pause, name = 0.2, token(topic, partition, batch)
         while True:
             try:
-                self._store.insert(self._inserts[topic], batch.body, token=name)
+                for statement in self._inserts[topic]:
+                    self._store.insert(statement, batch.body, token=name)
                 break
             except SinkUnavailable as exc:
                 self.counters.retries += 1

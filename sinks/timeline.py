@@ -21,6 +21,7 @@ _WITHDRAWN: Final = {
 }
 _MESSAGES: Final = {
     "message.planned": "Reminder planned",
+    "message.held": "Reminder waits",
     "message.sending": "Reminder on its way",
     "message.sent": "Reminder sent",
     "message.suppressed": "No reminder",
@@ -31,6 +32,7 @@ _MESSAGES: Final = {
     "message.opened": "Reminder opened",
     "message.clicked": "Link in the reminder clicked",
     "message.bounced": "Reminder came back",
+    "message.complained": "Reminder reported as spam",
 }
 
 
@@ -44,7 +46,8 @@ def words(source: str, kind: str, raw: str) -> str:
     if source == "subscriber-carts":
         return _match(kind, record)
     if source == "messages":
-        return _with(_MESSAGES.get(kind, kind), _text(record, "words"))
+        said = _MESSAGES.get(kind, kind)
+        return _with(f"{said} by a machine" if record.get("machine") is True else said, _text(record, "words"))
     if source == "device-events" and kind == "device.identified":
         who = _text(record, "email") or _text(record, "customer_id") or _text(record, "subscriber_id")
         return _with(f"The device was seen with {who or 'somebody'}", _text(record, "how"))

@@ -71,11 +71,8 @@ def _settings(console: Console) -> Settings:
     """The settings with a data folder of the demo's own, made anew, and ports that are free."""
     base = settings_file.load()
     folder = Path(base.data_dir) / "demo"
-    changes: dict[str, Any] = {
-        "data_dir": folder,
-        "smtp_host": "",
-        "smtp_relays": "",
-    }  # the demo writes to nobody outside
+    # the demo writes to nobody outside
+    changes: dict[str, Any] = {"data_dir": folder, "smtp_host": "", "smtp_relays": "", "sms_preset": "none"}
     for name in _PORTS:
         port = getattr(base, name)
         taken = [name for name in ("mailbox_port",) if not _free(port + 7000)] if name == "mailbox_port" else []

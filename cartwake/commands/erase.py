@@ -1,11 +1,33 @@
 """`cartwake erase EMAIL|SUBSCRIBER_ID`: forget a person at one shop, in the stages and in ClickHouse."""
 
+import json
 import sys
 import uuid
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from cartwake import settings as settings_file
+from cartwake.settings import Settings
+
+if TYPE_CHECKING:
+    from sinks.erase import Who
+
+_DAY_MS: Final = 86_400_000
+_CARTS_DAYS: Final = 90  # stage 1 forgets a cart so long after its last activity
+_DEVICES_DAYS: Final = 180  # stage 2 a device
+#: Topics that hold no person.
+_NOBODY_S: Final = frozenset({"settings", "offer-codes"})
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """What an erasure does not reach: where it lies, and until when."""
+
+    where: str
+    until: str
 
 
 @click.command("erase")
@@ -13,13 +35,15 @@ from cartwake import settings as settings_file
 @click.option("--shop", default="main", show_default=True, help="the shop that the person asked")
 @click.option("--dry-run", is_flag=True, help="erase nothing; say how much there is")
 @click.option("--yes", is_flag=True, help="do not ask on a terminal")
-def command(person: str, shop: str, dry_run: bool, yes: bool) -> None:
+@click.option("--json", "as_json", is_flag=True, help="the report as one JSON object")
+def command(person: str, shop: str, dry_run: bool, yes: bool, as_json: bool) -> None:
     """Erase PERSON, an e-mail address or a subscriber_id: what the stages remember, and every row in ClickHouse.
 
-    Nobody is written to at that address again. Repeating it is safe.
+    Reports what was removed, and what remains until when. Nobody is written to at that address again. Repeating it is
+    safe. `cartwake export-person` writes down what is known before.
     """
     from cartwake.broker import ensure_topics
-    from cartwake.clock import SystemClock, to_datetime
+    from cartwake.clock import SystemClock, rfc3339, to_datetime
     from cartwake.model import SubscriberEvent, encode
     from cartwake.publish import Publisher
     from cartwake.topics import SUBSCRIBER_EVENTS
@@ -27,40 +51,89 @@ def command(person: str, shop: str, dry_run: bool, yes: bool) -> None:
     from sinks import erase as rows
     from sinks.clickhouse import ClickHouse
 
-    def say(words: str) -> None:
-        click.echo(words, err=True)
-
     with (
-        embedded(settings_file.load(), kafka=not dry_run, clickhouse=True, say=say) as settings,
+        embedded(settings_file.load(), kafka=not dry_run, clickhouse=True, say=_say) as settings,
         ClickHouse.open(settings.clickhouse_dsn, settings.clickhouse_database) as store,
     ):
         found = rows.who(store, shop, person)
         if dry_run:
-            _write(rows.count(store, found))
-            say("nothing was erased")
+            _write(rows.count(store, found), as_json)
+            _say("nothing was erased")
             return
         if not yes and sys.stdin.isatty():
             total = sum(rows.count(store, found).values())
             click.confirm(f"Erase {person} at shop {shop}: {total} rows, for good?", abort=True, err=True)
-        ensure_topics(settings, say=say, patience=5)
+        ensure_topics(settings, say=_say, patience=5)
+        now = SystemClock().now_ms()
         event = SubscriberEvent(
             event_id=str(uuid.uuid4()),
             type="subscriber.erased",
             shop_id=shop,
             subscriber_id=found.subscriber_id,
-            occurred_at=to_datetime(SystemClock().now_ms()),
+            occurred_at=to_datetime(now),
         )
         with Publisher(settings) as publisher:
             publisher.send_and_wait(SUBSCRIBER_EVENTS, found.subscriber_id, encode(event))
-        _write(rows.erase(store, found))
-        say(
-            f"subscriber.erased was written for {found.subscriber_id}; stage 3 forgets the person when it reads it.\n"
-            "Left: records in Kafka until their retention ends, what a device remembers (180 days), your backups, "
-            "and what was on its way just now: run this again in a few minutes. See docs/operations.md, Erasure"
-        )
+        removed = rows.erase(store, found)
+        kept = suppressed(settings, found)
+        rest = remains(settings, now)
+    about = {"shop": shop, "erased_at": rfc3339(now), "event_id": event.event_id, "suppressed_as": kept}
+    _write(removed, as_json, about=about, rest=rest)
+    _say(
+        f"subscriber.erased was written for {found.subscriber_id}; stage 3 forgets the person when it reads it.\n"
+        "What was on its way just now is not erased: run this again in a few minutes. See docs/operations.md, Erasure"
+    )
 
 
-def _write(found: dict[str, int]) -> None:
-    for table, n in found.items():
-        sys.stdout.write(f"{table:<20}{n:>10}\n")
+def suppressed(settings: Settings, person: "Who") -> list[str]:
+    """The keyed hashes by which stage 3 remembers not to write to this person; they say nothing by themselves."""
+    from cartwake.secret import secret_of
+    from reminders.links import Links
+
+    links = Links(settings.collector_url, secret_of(settings))
+    return [links.tombstone((person.shop_id, x))[1] for x in person.persons]
+
+
+def remains(settings: Settings, now: int) -> list[Rest]:
+    """What an erasure `now` (epoch ms) leaves behind, and until when; raises KafkaUnavailable."""
+    from cartwake.clock import rfc3339
+    from cartwake.commands.topics import look
+
+    def day(ms: int) -> str:
+        return rfc3339(now + ms)[:10]
+
+    rest = []
+    for topic in look(settings):
+        if topic.name.removeprefix(settings.topic_prefix) in _NOBODY_S:
+            continue
+        ms = int(topic.retention or -1)
+        until = day(ms) if ms >= 0 else "for ever: set retention.ms of the topic"
+        rest.append(Rest(f"records in {topic.name}", until))
+    return [
+        *rest,
+        Rest("stage 1: carts, with an address typed in them", day(_CARTS_DAYS * _DAY_MS)),
+        Rest("stage 2: devices the person was seen on", day(_DEVICES_DAYS * _DAY_MS)),
+        Rest("stage 3: the keyed hash that keeps the person from being written to", "for ever"),
+        Rest("backups, logs, mail server, providers of SMS and push", "yours to say"),
+    ]
+
+
+def _write(
+    removed: dict[str, int], as_json: bool, *, about: Mapping[str, object] | None = None, rest: list[Rest] | None = None
+) -> None:
+    if as_json:
+        said = {**(about or {}), "removed" if about else "found": removed}
+        if rest is not None:
+            said["remains"] = [asdict(x) for x in rest]
+        sys.stdout.write(json.dumps(said) + "\n")
+    else:
+        for table, n in removed.items():
+            sys.stdout.write(f"{table:<20}{n:>10}\n")
+        if rest is not None:
+            sys.stdout.write("\nWhat remains, at most until\n")
+            sys.stdout.writelines(f"{x.where:<70}{x.until}\n" for x in rest)
     sys.stdout.flush()
+
+
+def _say(words: str) -> None:
+    click.echo(words, err=True)

@@ -4,5 +4,5 @@ FROM messages_log
 WHERE request_id = {request_id:String}
     AND received_at > now() - INTERVAL 1 DAY
     AND type NOT IN ('message.opened', 'message.clicked', 'message.bounced', 'message.complained')
-ORDER BY type NOT IN ('message.planned', 'message.sending') DESC, occurred_at DESC, type != 'message.planned' DESC
+ORDER BY type NOT IN ('message.planned', 'message.held', 'message.sending') DESC, occurred_at DESC, type != 'message.planned' DESC
 LIMIT 1

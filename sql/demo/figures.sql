@@ -11,4 +11,4 @@ SELECT
     (SELECT count() FROM cart_events) + (SELECT count() FROM device_events) + (SELECT count() FROM order_events)
         + (SELECT count() FROM subscriber_events) + (SELECT count() FROM cart_outcomes)
         + (SELECT count() FROM subscriber_carts) + (SELECT count() FROM messages) + (SELECT count() FROM settings)
-        + (SELECT count() FROM dead_letters) AS clickhouse_rows
+        + (SELECT count() FROM offer_codes) + (SELECT count() FROM dead_letters) AS clickhouse_rows

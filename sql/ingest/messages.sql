@@ -3,7 +3,8 @@
 INSERT INTO messages_log
 (
     message_id, type, plan_id, shop_id, subscriber_id, occurred_at, channel, cart_id, abandonment_id, request_id,
-    reason, words, `to`, subject, `text`, html, due_at, stage, raw, kafka_partition, kafka_offset, received_at
+    reason, words, `to`, subject, `text`, html, due_at, stage,
+    step, template, variant, code, url, machine, raw, kafka_partition, kafka_offset, received_at
 )
 WITH
     -- RFC 3339 or epoch milliseconds, within 1970 … 2299; anything else becomes `otherwise`
@@ -20,6 +21,7 @@ SELECT
     moment(said.occurred_at, arrived), if(said.channel = '', 'email', said.channel), said.cart_id,
     said.abandonment_id, said.request_id, said.reason, said.words, said.`to`, said.subject, said.`text`, said.html,
     moment(said.due_at, never), said.stage,
+    said.step, said.template, said.variant, said.code, said.url, said.machine,
     raw, partition, offset, arrived
 FROM
 (
@@ -30,7 +32,7 @@ FROM
             message_id String, type String, plan_id String, shop_id String, subscriber_id String,
             occurred_at String, channel String, cart_id String, abandonment_id String, request_id String,
             reason String, words String, to String, subject String, text String, html String, due_at String,
-            stage String
+            stage String, step UInt16, template String, variant String, code String, url String, machine Bool
         )' AS shape,
         JSONExtract(raw, shape) AS read,
         -- a number that fits nowhere, or a byte that is no UTF-8, makes the parser refuse the whole record, even when it

@@ -3,7 +3,8 @@
 INSERT INTO subscriber_events_log
 (
     event_id, type, shop_id, subscriber_id, customer_id, email, name, locale, consent, reason, order_id, cart_id,
-    request_id, requested_by, forwarded_from, occurred_at, raw, kafka_partition, kafka_offset, received_at
+    request_id, requested_by, forwarded_from, phone, time_zone, `groups`, channels, push, push_gone, message,
+    occurred_at, raw, kafka_partition, kafka_offset, received_at
 )
 WITH
     -- RFC 3339 or epoch milliseconds, within 1970 … 2299; anything else becomes `otherwise`
@@ -17,7 +18,8 @@ WITH
 SELECT
     said.event_id, said.type, if(said.shop_id = '', 'main', said.shop_id), said.subscriber_id, said.customer_id,
     said.email, said.name, said.locale, said.consent, said.reason, said.order_id, said.cart_id, said.request_id,
-    said.requested_by, said.forwarded_from, moment(said.occurred_at, arrived),
+    said.requested_by, said.forwarded_from, said.phone, said.time_zone, said.`groups`, said.channels,
+    said.push.endpoint, said.push_gone, said.message, moment(said.occurred_at, arrived),
     raw, partition, offset, arrived
 FROM
 (
@@ -27,7 +29,9 @@ FROM
         'Tuple(
             event_id String, type String, shop_id String, subscriber_id String, customer_id String, email String,
             name String, locale String, consent String, reason String, order_id String, cart_id String,
-            request_id String, requested_by String, forwarded_from String, occurred_at String
+            request_id String, requested_by String, forwarded_from String, occurred_at String,
+            phone String, time_zone String, groups Array(String), channels Array(String),
+            push Tuple(endpoint String), push_gone String, message String
         )' AS shape,
         JSONExtract(raw, shape) AS read,
         -- a number that fits nowhere, or a byte that is no UTF-8, makes the parser refuse the whole record, even when it

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import sql
 from cartwake.clock import rfc3339
 from cartwake.topics import DEAD_LETTERS
 from sinks.clickhouse import ClickHouse
 from sinks.rowbinary import encoder
+from sinks.sink import statements
 
 NOW = int(time.time() * 1000)
 NOON = 1_795_435_200_000  # 2026-11-23T12:00Z
@@ -27,6 +27,7 @@ class Kept:
     name: bytes | None = b"k"
     said: Sequence[tuple[str, bytes]] = ()
     at: int = 0
+    arrived: int = NOW
 
     def partition(self) -> int:
         return 0
@@ -35,7 +36,7 @@ class Kept:
         return self.at
 
     def timestamp(self) -> tuple[int, int]:
-        return 2, NOW
+        return 2, self.arrived
 
     def key(self) -> bytes | None:
         return self.name
@@ -61,9 +62,10 @@ def rows(topic: str, records: Iterable[Kept | bytes | dict[str, Any]]) -> bytes:
 
 
 def put(client: ClickHouse, topic: str, *records: Kept | bytes | dict[str, Any], token: str | None = None) -> None:
-    """Insert records into the table of `topic`, as the sink does."""
-    table = topic.replace("-", "_")
-    client.insert(sql.read(f"ingest/{table}.sql"), rows(topic, records), token=token or f"t{next(_offsets)}")
+    """Insert records into the tables of `topic`, as the sink does."""
+    body, token = rows(topic, records), token or f"t{next(_offsets)}"
+    for statement in statements(topic):
+        client.insert(statement, body, token=token)
 
 
 def event(number: int = 1, **changes: Any) -> dict[str, Any]:

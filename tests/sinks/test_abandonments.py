@@ -153,6 +153,62 @@ def test_newest_plan_speaks_for_the_abandonment(client: ClickHouse, seed: int) -
     assert found.plan_id == "plan0"
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_plan_that_waits_has_not_ended_and_what_people_do_is_no_status(client: ClickHouse, seed: int) -> None:
+    steps = [message("planned", 1), message("held", 5, reason="quiet_hours", words="It is night.")]
+    scatter(client, seed, cart_outcomes=[outcome()], messages=steps)
+    assert (row(client).message_status, row(client).message_reason) == ("held", "quiet_hours")
+    ended = [message("sent", 4), message("complained", 30), message("bounced", 31), message("opened", 32)]
+    scatter(client, seed, messages=ended)
+    assert (row(client).message_status, row(client).message_reason) == ("sent", "")
+    [mail] = client.query("SELECT * FROM sent_messages")
+    assert (mail["status"], mail["complained_at"].minute, mail["bounced_at"].minute) == ("sent", 30, 31)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_of_several_steps_the_last_that_was_sent_speaks_for_the_one_row(client: ClickHouse, seed: int) -> None:
+    steps = [
+        *(message("planned", 1, plan=f"plan{step}", step=step) for step in (1, 2, 3)),
+        message("sent", 2, plan="plan1", step=1),
+        message("sent", 50, plan="plan2", step=2, channel="sms", variant="b", template="short"),
+        message("suppressed", 55, plan="plan3", step=3, reason="conditions"),
+    ]
+    scatter(client, seed, cart_outcomes=[outcome()], messages=steps)
+    assert len(client.query("SELECT 1 FROM abandonments")) == 1
+    assert (row(client).message_status, row(client).plan_id) == ("sent", "plan2")
+    found = {x["plan_id"]: x for x in client.query("SELECT * FROM sent_messages")}
+    assert [found[f"plan{x}"]["step"] for x in (1, 2, 3)] == [1, 2, 3]
+    second = found["plan2"]
+    assert (second["channel"], second["variant"], second["template"]) == ("sms", "b", "short")
+
+
+def test_machines_open_and_click_apart_from_people(client: ClickHouse) -> None:
+    put(client, "messages", message("sent", 1, channel="sms"), message("opened", 2, machine=True))
+    put(client, "messages", message("clicked", 3, machine=True), message("clicked", 9), message("opened", 8))
+    [mail] = client.query("SELECT * FROM sent_messages")
+    minutes = [mail[x].minute for x in ("machine_opened_at", "machine_clicked_at", "opened_at", "clicked_at")]
+    assert (minutes, mail["channel"]) == ([2, 3, 8, 9], "sms")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_plan_is_one_row_with_every_ending_that_was_said(client: ClickHouse, seed: int) -> None:
+    steps = [
+        message("planned", 1, due_at="2026-11-23T13:00:00Z", step=2),
+        message("held", 60, reason="quiet_hours", due_at="2026-11-24T08:00:00Z"),
+        message("sent", 90),
+        message("clicked", 95),
+        message("planned", 1, plan="two"),
+        message("expired", 9, plan="two"),
+        message("sent", 8, plan="two"),
+    ]
+    scatter(client, seed, messages=steps)
+    found = {x["plan_id"]: x for x in client.query("SELECT * FROM plans")}
+    plan = found["plan1"]
+    assert (plan["ending"], plan["endings"], plan["departures"], plan["held"]) == ("sent", ["sent"], 1, "quiet_hours")
+    assert (plan["due_at"].hour, plan["step"], plan["left_at"]) == (13, 2, plan["ended_at"])
+    assert found["two"]["endings"] == ["expired", "sent"]
+
+
 def test_filters_reach_the_tables(client: ClickHouse) -> None:
     for number in range(1, 4):
         put(client, "cart-outcomes", outcome(number=number, shop_id=f"shop{number}"))

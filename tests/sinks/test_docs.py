@@ -11,7 +11,7 @@ from tests.sinks.records import event, match, message, outcome, put
 
 pytestmark = pytest.mark.stack
 PAGE = (Path(__file__).parents[2] / "docs" / "analysts.md").read_text(encoding="utf-8")
-VIEWS = {x.name.replace("-", "_") for x in ALL} | {"abandonments", "sent_messages"}
+VIEWS = {x.name.replace("-", "_") for x in ALL} | {"abandonments", "sent_messages", "plans", "orders", "recoveries"}
 
 
 def test_example_queries_run_and_find_something(client: ClickHouse) -> None:
@@ -19,6 +19,8 @@ def test_example_queries_run_and_find_something(client: ClickHouse) -> None:
     put(client, "cart-outcomes", outcome())
     put(client, "subscriber-carts", match())
     put(client, "messages", message("suppressed", reason="quiet_hours", words="It was night."))
+    put(client, "messages", message("sent", plan="plan2", number=1), message("clicked", 2, plan="plan2"))
+    put(client, "cart-events", event(9, type="order.placed", order_id="o-7", total="39.98"))
     queries = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)
     assert len(queries) >= 7
     for query in queries:

@@ -11,6 +11,7 @@ import sql
 from cartwake.clock import to_datetime
 from cartwake.topics import ALL, WATERMARK
 from sinks.clickhouse import ClickHouse
+from sinks.offers import fingerprint
 from sinks.rowbinary import encoder, string
 from tests.sinks.records import DEAD, NOW, Kept, dead_letter, event, match, message, outcome, put, rows
 
@@ -127,6 +128,51 @@ def test_newest_setting_counts_and_a_deletion_stays(client: ClickHouse) -> None:
     put(client, "settings", Kept(None, b"main/a/b", at=3))
     found = {x["name"]: (x["shop_id"], x["value"], x["deleted"]) for x in client.query("SELECT * FROM settings")}
     assert found == {"idle": ("main", '{"m":90}', False), "a/b": ("main", "", True)}
+
+
+def test_a_person_s_channels_become_columns_and_the_keys_of_a_browser_do_not(client: ClickHouse) -> None:
+    push = {"endpoint": "https://push.example.com/1", "p256dh": "P" * 87, "auth": "A" * 22}
+    told = {"phone": "+49 170 1234567", "time_zone": "Europe/Berlin", "groups": ["vip", "b2b"], "channels": ["sms"]}
+    more = {"push": push, "push_gone": "https://push.example.com/0", "message": "Hello"}
+    said = {"event_id": "1", "type": "subscriber.updated", "subscriber_id": "p-ana", "occurred_at": NOW}
+    put(client, "subscriber-events", said | told | more)
+    found = only(client, "subscriber_events")
+    assert {x: found[x] for x in told} == told
+    assert (found["push"], found["push_gone"], found["message"]) == (push["endpoint"], more["push_gone"], "Hello")
+    assert [x for x, value in found.items() if push["auth"] in str(value)] == ["raw"]
+
+
+def test_step_offer_and_machine_of_a_message_become_columns(client: ClickHouse) -> None:
+    told = {
+        "step": 2,
+        "template": "cart",
+        "variant": "b",
+        "code": "SAVE-7",
+        "url": "https://shop.example/c",
+        "machine": True,
+    }
+    put(client, "messages", message("clicked", **told), message("clicked", 2, step="two", machine="yes", code=5))
+    first, second = client.query("SELECT * FROM messages ORDER BY message_id")
+    assert {x: first[x] for x in told} == told
+    assert (second["step"], second["machine"]) == (0, False)
+
+
+def test_a_code_is_counted_in_its_pool_and_is_nowhere_to_be_read(client: ClickHouse) -> None:
+    def added(code: str, pool: str = "spring", **changes: Any) -> dict[str, Any]:
+        return {"shop_id": "main", "pool": pool, "code": code} | changes
+
+    put(client, "offer-codes", added("SAVE-1"), added("SAVE-2"), added("SAVE-1"), added("SAVE-1", shop_id="other"))
+    put(client, "offer-codes", added(""), added("x", pool=""), added("x" * 101), b'"SAVE-3"', b'{"code": "SAVE-4"}')
+    put(client, "messages", message("sent", code="SAVE-2"), message("suppressed", plan="p2", code="SAVE-1"))
+    put(client, "messages", message("uncertain", plan="p3", code="SAVE-1", shop_id="other"))
+    found = client.query("SELECT shop_id, fingerprint, given_at IS NOT NULL AS given FROM offer_codes")
+    assert {(x["shop_id"], x["fingerprint"], x["given"]) for x in found} == {
+        ("main", fingerprint("main", "SAVE-1"), 0),
+        ("main", fingerprint("main", "SAVE-2"), 1),
+        ("other", fingerprint("other", "SAVE-1"), 1),
+    }
+    assert len(found) == 3
+    assert "SAVE" not in str(client.query("SELECT * FROM offer_codes_log"))
 
 
 def test_every_stage_record_fills_its_table(client: ClickHouse) -> None:

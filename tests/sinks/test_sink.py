@@ -16,7 +16,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from cartwake.errors import Rejected, SinkUnavailable
 from cartwake.publish import Publisher
 from cartwake.settings import Settings
-from cartwake.topics import ALL, CART_EVENTS, DEAD_LETTERS, SETTINGS, WATERMARK
+from cartwake.topics import ALL, CART_EVENTS, DEAD_LETTERS, MESSAGES, SETTINGS, WATERMARK
 from sinks.batches import Limits
 from sinks.clickhouse import ClickHouse
 from sinks.sink import Sink, Store
@@ -110,6 +110,7 @@ def test_every_topic_gets_to_its_table(topics: Settings, client: ClickHouse) -> 
     records = {x.name: event(1) for x in ALL} | {
         "cart-outcomes": outcome(),
         "messages": message("planned"),
+        "offer-codes": {"pool": "spring", "code": "SAVE-7"},
         "subscriber-carts": {**event(1), "record_id": "r"},
         "settings": {"shop_id": "main", "name": "idle", "value": 1},
     }
@@ -125,6 +126,7 @@ def test_every_topic_gets_to_its_table(topics: Settings, client: ClickHouse) -> 
         wait(lambda: committed(topics) == 4)
         wait(lambda: physical(client, "messages_log")[0] == 1)
         wait(lambda: physical(client, "subscriber_carts_log")[0] == 1)
+        wait(lambda: client.command(f"SELECT count() FROM {client.database}.offer_codes_log") == 1)
         wait(lambda: client.command(f"SELECT count() FROM {client.database}.dead_letters_log") == 2)
     for topic in ALL:
         wanted = 2 if topic in (DEAD_LETTERS,) else 1
@@ -188,6 +190,28 @@ def test_members_that_come_and_go_write_each_record_once(topics: Settings, clien
         send(topics, range(2 * EVENTS, 3 * EVENTS))
         wait(lambda: committed(topics) == 3 * EVENTS)
     assert physical(client) == (3 * EVENTS, 3 * EVENTS)
+
+
+@pytest.mark.parametrize("nth", [1, 2])
+def test_both_tables_of_a_topic_have_each_record_once_after_a_cut(
+    topics: Settings, client: ClickHouse, nth: int
+) -> None:
+    class Cut(Troubled):
+        calls = 0
+
+        def insert(self, statement: str, body: bytes, *, token: str) -> None:
+            self.calls += 1
+            self.after = int(self.calls == nth)
+            super().insert(statement, body, token=token)
+
+    with Publisher(topics) as publisher:
+        said = message("sent", code="SAVE-7")
+        publisher.send(MESSAGES, said["subscriber_id"], json.dumps(said).encode())
+    with running(topics, Cut(client)) as sink:
+        wait(lambda: sink.counters.rows == 1)
+    assert sink.counters.retries == 1
+    for table in ("messages_log", "offer_codes_log"):
+        assert client.query(f"SELECT count() AS n FROM {table}") == [{"n": 1}], table
 
 
 def test_final_no_of_clickhouse_stops_the_sink_loudly(topics: Settings) -> None:
