@@ -25,6 +25,7 @@ DEFAULT_SHOP: Final = "main"
 Id = Annotated[str, Meta(min_length=1, max_length=200)]
 Text = Annotated[str, Meta(max_length=2_000)]
 Url = Annotated[str, Meta(max_length=2_000)]
+Code = Annotated[str, Meta(max_length=100)]
 Email = Annotated[str, Meta(max_length=254)]
 Moment = int | Annotated[datetime, Meta(tz=True)]
 Quantity = Annotated[int, Meta(ge=1, le=1_000_000)]
@@ -92,6 +93,7 @@ class CartEvent(Event, frozen=True, kw_only=True, gc=False):
     order_id: Id | None = None
     total: Decimal | None = None
     into_cart_id: Id | None = None
+    code: Code | None = None  # of the discount that was used
 
 
 class DeviceEvent(Event, frozen=True, kw_only=True, gc=False):
@@ -141,6 +143,7 @@ class OrderEvent(Event, frozen=True, kw_only=True, gc=False):
     currency: str | None = None
     total: Decimal | None = None
     text: Text | None = None
+    code: Code | None = None  # of the discount that was used
 
 
 # -- what the stages say -------------------------------------------------------------------------------------

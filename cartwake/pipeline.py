@@ -18,6 +18,7 @@ from cartwake.shops import Shops
 from reminders import channels, person
 from reminders.channels.meters import MailMeters
 from reminders.links import Links
+from reminders.offers import Offers
 from reminders.sms.callbacks import Callbacks
 from reminders.subscribers import Reminders
 from streams import cart_stage, carts, identity, identity_stage, orders
@@ -75,14 +76,18 @@ def reminders(settings: Settings, shops: Shops, *, say: Say = print) -> App:
     """Stage 3: the right message, once, to someone who wants it."""
     links = Links(settings.collector_url, secret_of(settings))
     callbacks = Callbacks(settings.collector_url, secret_of(settings))
-    media = channels.of(settings, links, callbacks)
+    offers = Offers(secret_of(settings))
+    mails = channels.email(settings)
+    media = channels.of(settings, links, callbacks, mails)
     written = Stage[person.Key, person.State](
         REMINDERS,
         inputs=(topics.SUBSCRIBER_CARTS.name, topics.SUBSCRIBER_EVENTS.name, topics.OFFER_CODES.name),
         outputs=(topics.MESSAGES.name,),
         key=person.Key,
         state=person.State,
-        task=lambda context: Reminders(context, shops=shops, media=media, links=links, number_id=callbacks.number_id),
+        task=lambda context: Reminders(
+            context, shops=shops, media=media, links=links, number_id=callbacks.number_id, offers=offers
+        ),
         upstream={
             topics.SUBSCRIBER_CARTS.name: {IDENTITY: topics.CART_OUTCOMES.name},
             topics.SUBSCRIBER_EVENTS.name: {ORDERS: topics.ORDER_EVENTS.name},
@@ -90,7 +95,7 @@ def reminders(settings: Settings, shops: Shops, *, say: Say = print) -> App:
         fed=(topics.SUBSCRIBER_EVENTS.name, topics.OFFER_CODES.name),
     )
     made = app(settings, "reminders", [written], say)
-    made.metrics.registry.register(MailMeters(media["email"].channel))
+    made.metrics.registry.register(MailMeters(mails))
     return made
 
 

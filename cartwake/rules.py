@@ -60,7 +60,7 @@ class Offer(Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     pool: Name | None = None
-    callback: Annotated[str, Meta(max_length=2_000, pattern=r"^https?://")] | None = None
+    callback: Annotated[str, Meta(max_length=2_000, pattern=r"^https://")] | None = None
     text: Word = ""
     valid: str = "7d"
     empty: Literal["hold", "without"] = "hold"

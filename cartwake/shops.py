@@ -16,6 +16,8 @@ import confluent_kafka
 import msgspec
 from msgspec import Meta, Struct
 
+from cartwake.companions import NAME as COMPANIONS
+from cartwake.companions import Companions
 from cartwake.durations import duration, duration_ms
 from cartwake.errors import ConfigurationError, KafkaUnavailable
 from cartwake.model import Setting, decode_setting, encode
@@ -39,6 +41,7 @@ class ShopProfile(Struct, frozen=True, forbid_unknown_fields=True):
     sender: Annotated[str, Meta(max_length=320)] = ""  # empty: the setting mail_from
     locale: Annotated[str, Meta(max_length=35)] = "en"
     postal_address: Annotated[str, Meta(max_length=500)] = ""
+    opens: bool = False  # a picture of one pixel says whether a mail is opened
     time_zone: Annotated[str, Meta(max_length=64)] = ""  # of people whose own is not known; empty: UTC
     phone_region: Annotated[str, Meta(pattern="^([A-Z]{2})?$")] = ""  # of numbers without a country code
 
@@ -125,11 +128,16 @@ class Shops:
 
     def __init__(self) -> None:
         self._shops: dict[str, Shop] = {}
+        self._companions: dict[str, Companions] = {}
         self.version = 0  # grows with every change
 
     def of(self, shop_id: str) -> Shop:
         """The shop's settings, or the defaults."""
         return self._shops.get(shop_id) or Shop(shop_id)
+
+    def companions(self, shop_id: str) -> Companions:
+        """What the shop's customers buy together, as last published."""
+        return self._companions.get(shop_id, Companions())
 
     def idle_ms(self, shop_id: str) -> int:
         """How long a cart of the shop lies untouched until it counts as left, in milliseconds."""
@@ -141,6 +149,12 @@ class Shops:
 
     def apply(self, setting: Setting) -> None:
         """Take one record in; raises ConfigurationError when its value is wrong."""
+        if setting.name == COMPANIONS:
+            try:
+                self._companions[setting.shop_id] = msgspec.convert(setting.value, Companions)
+            except msgspec.ValidationError as exc:
+                raise ConfigurationError(f"setting companions: {exc}") from exc
+            return
         rules = parse(setting.name, setting.value)
         changes: dict[str, Any] = {}
         if isinstance(rules, MailTemplate):
@@ -154,6 +168,9 @@ class Shops:
 
     def reset(self, shop_id: str, name: str) -> None:
         """Take a deleted record in: the setting has its defaults again."""
+        if name == COMPANIONS:
+            self._companions.pop(shop_id, None)
+            return
         kind = _kind(name)
         if kind is not None and shop_id in self._shops:
             self.apply(Setting(shop_id=shop_id, name=name, value=msgspec.to_builtins(kind())))

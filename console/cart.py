@@ -28,7 +28,7 @@ from sinks.carts import CartDetail, CartRow, Mail
 
 FORM_BYTES: Final = 8 * 1024
 POLL: Final = 0.25  # seconds between two looks for the outcome of a request
-_PENDING: Final = frozenset({"planned", "sending"})
+_PENDING: Final = frozenset({"planned", "held", "sending"})
 
 
 @dataclass(frozen=True, slots=True)

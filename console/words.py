@@ -37,6 +37,8 @@ MESSAGES: Final = {
     "opened": "Mail opened",
     "clicked": "Mail clicked",
     "bounced": "Mail bounced",
+    "held": "Reminder waits",
+    "complained": "Reported as spam",
 }
 
 MESSAGE_MEANINGS: Final = {
@@ -51,6 +53,8 @@ MESSAGE_MEANINGS: Final = {
     "opened": "The reminder was sent and opened.",
     "clicked": "The reminder was sent and its link was clicked.",
     "bounced": "The reminder was sent, but came back.",
+    "held": "The reminder waits.",
+    "complained": "The reminder was sent, and reported as spam.",
 }
 
 #: How a badge looks: good, bad, busy or plain.
@@ -72,6 +76,8 @@ TONES: Final = {
     "expired": "plain",
     "failed": "bad",
     "bounced": "bad",
+    "held": "busy",
+    "complained": "bad",
     "uncertain": "bad",
 }
 

@@ -5,6 +5,7 @@ never left goes back.
 """
 
 from collections import defaultdict, deque
+from collections.abc import Iterator
 from typing import Any, Final
 
 from cartwake.model import OfferCode
@@ -46,14 +47,22 @@ class Codes:
         self._table.put(_key(shop_id, pool, code), Code(plan_id=plan_id))
         return Gift(code=code, until=now + ms(offer.valid), text=offer.text, pool=pool)
 
-    def take_back(self, shop_id: str, before: Person, after: Person) -> None:
-        """The codes of plans that ended in `after` without a message having left are free again."""
-        for plan_id, plan in before.plans.items():
-            gift = plan.gift
-            if gift is None or gift.pool is None or plan_id in after.plans or _may_have_left(plan, after):
-                continue
+    def put_back(self, shop_id: str, gift: Gift) -> None:
+        """The code is free again: no message with it has left."""
+        if gift.pool is not None:
             self._table.put(_key(shop_id, gift.pool, gift.code), Code())
             self._free[shop_id, gift.pool].append(gift.code)
+
+
+def unused(before: Person, after: Person) -> Iterator[Plan]:
+    """The plans that ended between the two and whose code has reached nobody, one for each code."""
+    wanted = {plan.gift.code for plan in after.plans.values() if plan.gift}
+    for plan_id, plan in before.plans.items():
+        gift = plan.gift
+        if gift is None or plan_id in after.plans or gift.code in wanted or gift.used or _may_have_left(plan, after):
+            continue
+        wanted.add(gift.code)
+        yield plan
 
 
 def _may_have_left(plan: Plan, after: Person) -> bool:

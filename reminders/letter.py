@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 from cartwake.model import Channel, Item, PushTarget
-from reminders.person import Cart, Gift, Key, Person, Plan
+from reminders.person import Cart, Gift, Key, Person, Plan, Shown
 
 
 class Letter(Struct, frozen=True, kw_only=True):
@@ -26,6 +26,7 @@ class Letter(Struct, frozen=True, kw_only=True):
     gift: Gift | None = None
     products: tuple[Item, ...] = ()  # bought with those in the cart
     text: str | None = None
+    by_rule: bool = True  # not asked for by hand
     push: PushTarget | None = None
     name: str | None
     locale: str | None
@@ -58,6 +59,7 @@ def letter_for(person: Person, key: Key, plan: Plan) -> Letter:
         variant=plan.variant,
         gift=plan.gift,
         text=plan.text,
+        by_rule=not plan.by_hand,
         push=browser,
         name=person.name,
         locale=person.locale,
@@ -67,4 +69,27 @@ def letter_for(person: Person, key: Key, plan: Plan) -> Letter:
         value=cart.value,
         currency=cart.currency,
         cart_url=cart.cart_url,
+    )
+
+
+def thanks_for(person: Person, key: Key, shown: Shown, now: int) -> Letter:
+    """The letter of the message that takes the place of one on show."""
+    return Letter(
+        key=key,
+        plan_id=shown.plan_id,
+        cart_id=shown.cart_id,
+        to=shown.browser.endpoint,
+        written_at=now,
+        expires_at=now,
+        left_at=shown.at,
+        channel="push",
+        push=shown.browser,
+        name=person.name,
+        locale=person.locale,
+        stage="cart",
+        items=(),
+        units=0,
+        value=None,
+        currency=None,
+        cart_url=None,
     )

@@ -74,6 +74,7 @@ class Medium:
 
     render: Callable[[Letter, Shop], Any]
     channel: Channel[Any]
+    replace: Callable[[Letter, Shop], Any] | None = None  # what takes the place of a message once the cart was bought
 
 
 async def deliver(

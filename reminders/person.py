@@ -70,12 +70,13 @@ class Wait(Struct, frozen=True, array_like=True):
 
 
 class Gift(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An offer made to one person alone. `until` is epoch milliseconds."""
+    """An offer made to one person alone. `until` is epoch milliseconds; `used`: a message with it may have left."""
 
     code: str
     until: int
     text: str = ""
     pool: str | None = None
+    used: bool = False
 
 
 class Plan(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -99,6 +100,7 @@ class Plan(Struct, frozen=True, kw_only=True, omit_defaults=True):
     sending_at: int | None = None  # from here on a message may have left
     tries: int = 0
     held: str | None = None  # the reason last said for its waiting
+    asked: bool = False  # for an offer's code, and there is none for this cart
 
     @property
     def by_hand(self) -> bool:
@@ -131,6 +133,15 @@ class Standing(Struct, frozen=True, kw_only=True, omit_defaults=True):
 NOTHING: Final = Standing()
 
 
+class Shown(Struct, frozen=True, array_like=True):
+    """A push message that may still be on show."""
+
+    cart_id: str
+    plan_id: str
+    browser: PushTarget
+    at: int
+
+
 class Person(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="person"):
     """One mailbox at one shop. Of an erased one nothing is left but `silenced`."""
 
@@ -151,6 +162,7 @@ class Person(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="person"
     order_id: str | None = None
     aliases: tuple[str, ...] = ()
     carts: dict[str, Cart] = {}
+    shown: tuple[Shown, ...] = ()
     requests: tuple[Request, ...] = ()
     plans: dict[str, Plan] = {}
     done: tuple[str, ...] = ()  # the plans that ended last: a record that comes twice makes none anew

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from cartwake import topics
 from cartwake.clock import rfc3339, to_datetime
 from cartwake.model import SubscriberEvent, derived_id, encode
-from cartwake.rules import ms
+from cartwake.rules import Offer, ms
 from cartwake.shops import Shop
 from reminders import planning
 from reminders.fold import stand
@@ -22,10 +22,12 @@ from reminders.gates import held_back, silence, step_of, stopped, wait
 from reminders.letter import Letter, letter_for
 from reminders.messages import contact, say
 from reminders.outcomes import Cancelled, Failed, Held, Later, Result, Sent, Uncertain
-from reminders.person import MOST_DONE, Cart, Gift, Key, Out, Person, Plan, Request, Stop, Wait
+from reminders.person import MOST_DONE, Cart, Gift, Key, Out, Person, Plan, Request, Shown, Stop, Wait
 from reminders.planning import Left, template_of
 
 MOST_WRITTEN: Final = 10
+MOST_SHOWN: Final = 10
+SHOWN_MS: Final = timedelta(days=3) // timedelta(milliseconds=1)
 FORGET_MS: Final = timedelta(days=90) // timedelta(milliseconds=1)
 FORGET_CLOSED_MS: Final = timedelta(days=30) // timedelta(milliseconds=1)
 AGAIN_MS: Final = tuple(timedelta(minutes=m) // timedelta(milliseconds=1) for m in (1, 5, 15, 60))
@@ -71,8 +73,7 @@ def wake(person: Person, key: Key, *, now: int, shop: Shop, orders_flow: bool = 
         if pause is not None:
             person = _put_off(person, key, due, pause, now=now)
             continue
-        step = step_of(due, shop)
-        if step is not None and step.offer is not None and due.gift is None and not due.by_hand:
+        if offer_of(due, shop) is not None and due.gift is None and not due.asked:
             return Woken(person, wants=due)
         return send(person, key, due, now=now)
     return Woken(_forget(person, now=now))
@@ -85,20 +86,72 @@ def send(person: Person, key: Key, due: Plan, *, now: int) -> Woken:
     return Woken(person, letter_for(person, key, sending))
 
 
-def give(person: Person, due: Plan, gift: Gift) -> tuple[Person, Plan]:
-    """The plan with the code that is now this person's."""
-    given = replace(due, gift=gift)
-    return replace(person, plans=person.plans | {due.plan_id: given}), given
+def offer_of(plan: Plan, shop: Shop) -> Offer | None:
+    """The offer of a plan's step, as the rules are now."""
+    step = None if plan.by_hand else step_of(plan, shop)
+    return step.offer if step else None
 
 
-def without_code(person: Person, key: Key, due: Plan, *, now: int) -> Person:
-    """The pool is empty and the shop wants no message without a code: wait for more."""
-    words = "There is no code left for the offer of this step; more can be added with `cartwake offers add`."
+def wants_products(letter: Letter, shop: Shop) -> bool:
+    """Whether the step of a letter, as the rules are now, proposes products."""
+    steps = shop.reminders.steps
+    return letter.by_rule and letter.step <= len(steps) and steps[letter.step - 1].products
+
+
+def give(person: Person, due: Plan, gift: Gift, shop: Shop) -> Person:
+    """The code is this person's: the plan has it, and later steps of the episode with the same offer, too."""
+    offer = offer_of(due, shop)
+    plans = {
+        plan_id: replace(plan, gift=gift)
+        if plan.abandonment_id == due.abandonment_id and offer_of(plan, shop) == offer and plan.gift is None
+        else plan
+        for plan_id, plan in person.plans.items()
+    }
+    return replace(person, plans=plans)
+
+
+def no_code(person: Person, key: Key, due: Plan, words: str, *, now: int, shop: Shop) -> Person:
+    """There is no code for the plan: it goes without one, or waits for one, as the offer says."""
+    offer = offer_of(due, shop)
+    if offer is None or offer.empty == "without":
+        asked = replace(due, asked=True, due_at=min(due.due_at, now))
+        return replace(person, plans=person.plans | {due.plan_id: asked})
     return _put_off(person, key, due, Wait(now + AGAIN_MS[1], "no_code", words), now=now)
 
 
-def settle(person: Person, key: Key, plan_id: str, result: Result, *, now: int, resend: bool = False) -> Person:
-    """The person after the plan's sending ended in `result`; `resend`: what may have left is sent once more."""
+def asking(person: Person, due: Plan, *, now: int) -> Person:
+    """The shop is asked for a code; the plan waits for the answer, and asks again when none comes."""
+    return replace(person, plans=person.plans | {due.plan_id: replace(due, due_at=now + AGAIN_MS[0])})
+
+
+def ready(person: Person, plan_id: str, *, now: int) -> Person:
+    """The answer is there: the plan need not wait for it any more."""
+    plan = person.plans.get(plan_id)
+    if plan is None or plan.sending_at is not None:
+        return person
+    return replace(person, plans=person.plans | {plan_id: replace(plan, due_at=min(plan.due_at, now))})
+
+
+def bought(person: Person, *, now: int) -> tuple[Person, tuple[Shown, ...]]:
+    """The person, and the push messages to replace on their screens, because what they remind of has been bought."""
+    fresh = tuple(one for one in person.shown if now < one.at + SHOWN_MS)
+    over = tuple(one for one in fresh if _is_bought(person, one) and silence(person, "push") is None)
+    kept = tuple(one for one in fresh if one not in over)
+    return (person if kept == person.shown else replace(person, shown=kept)), over
+
+
+def _is_bought(person: Person, one: Shown) -> bool:
+    cart = person.carts.get(one.cart_id)
+    return person.bought_at >= one.at or (cart is not None and cart.closed == "bought")
+
+
+def settle(
+    person: Person, key: Key, plan_id: str, result: Result, *, now: int, resend: bool = False, to: str = ""
+) -> Person:
+    """The person after the plan's sending `to` somewhere ended in `result`.
+
+    `resend`: what may have left is sent once more.
+    """
     plan = person.plans.get(plan_id)
     if plan is None or plan.sending_at is None:
         return person
@@ -106,17 +159,23 @@ def settle(person: Person, key: Key, plan_id: str, result: Result, *, now: int, 
         case Sent() | Uncertain():
             # said to be sent when it was handed over: progress may have run on while the relay thought about it
             recent = (*person.on(plan.channel).written, plan.sending_at)[-MOST_WRITTEN:]
-            person = stand(person, plan.channel, written=recent)
+            person = _used(stand(person, plan.channel, written=recent), plan)
+            if plan.channel == "push" and isinstance(result, Sent):
+                person = _on_show(person, plan, to)
             if isinstance(result, Uncertain) and resend and plan.tries <= 1:
                 person = _again(person, replace(plan, held="uncertain"), now + AGAIN_MS[1])
             else:
                 person = _end(person, key, plan, _left(person, plan, result), now=plan.sending_at, mail=result.mail)
         case Held():
             person = _end(person, key, plan, Stop("message.suppressed", result.reason, result.words), now=now)
+        case Failed(bounced=True) if plan.channel == "push" and any(one.endpoint != to for one in person.push):
+            person = _bounced(
+                _again(person, plan, now), key, plan, to, result.words, now=now
+            )  # another browser takes it
         case Failed():
             person = _end(person, key, plan, Stop("message.failed", result.reason, result.words), now=now)
             if result.bounced:
-                person = _bounced(person, key, plan, result.words, now=now)
+                person = _bounced(person, key, plan, to, result.words, now=now)
         case Later():
             person = _again(person, plan, now + AGAIN_MS[min(plan.tries, len(AGAIN_MS)) - 1])
         case Cancelled():
@@ -244,20 +303,42 @@ def _left(person: Person, plan: Plan, result: Sent | Uncertain) -> Stop:
     return Stop("message.uncertain", "no_answer", uncertain_words(contact(person, plan.channel), result.message_id))
 
 
-def _bounced(person: Person, key: Key, plan: Plan, words: str, *, now: int) -> Person:
+def _used(person: Person, plan: Plan) -> Person:
+    """A code that has left goes to nobody else, whatever becomes of later steps with it."""
+    if plan.gift is None:
+        return person
+    plans = {
+        plan_id: replace(other, gift=replace(other.gift, used=True))
+        if other.gift is not None and other.gift.code == plan.gift.code
+        else other
+        for plan_id, other in person.plans.items()
+    }
+    return replace(person, plans=plans)
+
+
+def _on_show(person: Person, plan: Plan, to: str) -> Person:
+    browser = next((one for one in person.push if one.endpoint == to), None)
+    if browser is None or plan.sending_at is None:
+        return person
+    shown = Shown(plan.cart_id, plan.plan_id, browser, plan.sending_at)
+    return replace(person, shown=(*person.shown, shown)[-MOST_SHOWN:])
+
+
+def _bounced(person: Person, key: Key, plan: Plan, to: str, words: str, *, now: int) -> Person:
     """A dead mailbox or number is not written to again; a browser that is gone is forgotten."""
-    browser = person.push[-1] if plan.channel == "push" and person.push else None
+    browser = plan.channel == "push"
     event = SubscriberEvent(
-        event_id=derived_id(plan.plan_id, "bounced"),
+        event_id=derived_id(plan.plan_id, "bounced", *([to] if browser else ())),
         type="subscriber.updated" if browser else "subscriber.bounced",
         shop_id=key[0],
         subscriber_id=key[1],
         occurred_at=to_datetime(now),
         reason=f"hard: {words}"[:500],
         channels=(plan.channel,),
-        push_gone=browser.endpoint if browser else None,
+        push_gone=to if browser else None,
     )
-    person = replace(person, push=person.push[:-1]) if browser else stand(person, plan.channel, bounced=True)
+    kept = tuple(one for one in person.push if one.endpoint != to)
+    person = replace(person, push=kept) if browser else stand(person, plan.channel, bounced=True)
     said = Out(topics.SUBSCRIBER_EVENTS.name, key[1], encode(event))
     return replace(person, outbox=(*person.outbox, said))
 

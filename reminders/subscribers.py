@@ -23,7 +23,8 @@ from msgspec.structs import replace
 
 from cartwake import topics
 from cartwake.clock import rfc3339, to_ms
-from cartwake.errors import InvalidEvent
+from cartwake.companions import beside
+from cartwake.errors import InvalidEvent, MailUnavailable
 from cartwake.model import (
     OfferCode,
     SubscriberCart,
@@ -35,15 +36,15 @@ from cartwake.model import (
 from cartwake.shops import Shop, Shops
 from cartwake.stage import Context, Record
 from reminders import aliases, plans, rhythm
-from reminders.codes import Codes
+from reminders.codes import Codes, unused
 from reminders.fold import fold, moment
-from reminders.gates import step_of
-from reminders.letter import Letter
+from reminders.letter import Letter, thanks_for
 from reminders.links import ERASED, Links
 from reminders.numbers import e164
+from reminders.offers import Offers, Wish
 from reminders.outbox import Medium, Outgoing, deliver
-from reminders.outcomes import Held, Result
-from reminders.person import Alias, Key, Out, Person, Plan, Rhythm, State, Subscriber, is_person
+from reminders.outcomes import Held, Later, Result
+from reminders.person import Alias, Gift, Key, Out, Person, Plan, Rhythm, State, Subscriber, is_person
 from reminders.reader import Unfit
 
 log = logging.getLogger(__name__)
@@ -71,6 +72,33 @@ class Send:
     letter: Letter
 
 
+@dataclass(frozen=True, slots=True)
+class Replace:
+    """Effect: what the letter reminded of was bought, so the message on show gives way to a thank-you."""
+
+    letter: Letter
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Effect: the shop is asked for a code for this plan."""
+
+    key: Key
+    plan_id: str
+    wish: Wish
+
+
+@dataclass(frozen=True, slots=True)
+class GiveBack:
+    """Effect: the shop hears that its code has reached nobody."""
+
+    wish: Wish
+    code: str
+
+
+Effect = Publish | Send | Replace | Ask | GiveBack
+
+
 class Reminders:
     """The task of stage 3, with a medium for each channel."""
 
@@ -82,12 +110,14 @@ class Reminders:
         media: Mapping[str, Medium],
         links: Links,
         number_id: Callable[[str], str] | None = None,
+        offers: Offers | None = None,
     ) -> None:
         self._ctx = ctx
         self._shops = shops
         self._media = media
         self._links = links
         self._number_id = number_id
+        self._offers = offers
         self._codes = Codes(ctx.table)
         self._silent: set[str] = set()
         self._sending = 0
@@ -131,38 +161,78 @@ class Reminders:
                 del self._next[key]
                 self._wake(key, progress)
 
-    async def perform(self, effect: Publish | Send) -> Result | None:
-        """Send a letter. A `Publish` needs nothing but to come back."""
-        if isinstance(effect, Publish):
-            return None
-        letter = effect.letter
-        medium = self._media[letter.channel]
+    async def perform(self, effect: Effect) -> Result | Gift | None:
+        """Send a letter, or ask for what it needs. A `Publish` needs nothing but to come back."""
+        match effect:
+            case Send(letter):
+                return await self._send(letter)
+            case Replace(letter):
+                await self._replace(letter)
+            case Ask(_, _, wish) if self._offers is not None:
+                return await self._offers.ask(wish, self._ctx.progress)
+            case GiveBack(wish, code) if self._offers is not None:
+                await self._offers.give_back(wish, code, self._ctx.progress)
+        return None
+
+    async def _send(self, letter: Letter) -> Result:
+        medium = self._media.get(letter.channel)
+        if medium is None:
+            return Held("no_channel", f"Messages by {letter.channel} are not set up here (docs/{letter.channel}.md).")
         try:
             message: Outgoing = medium.render(letter, self._shops.of(letter.key[0]))
         except Unfit as exc:
             return Held(exc.reason, str(exc))
         return await deliver(medium.channel, message, cancelled=lambda: self._is_over(letter))
 
+    async def _replace(self, letter: Letter) -> None:
+        """Once, and without a second try: what is not replaced is only late."""
+        medium = self._media.get(letter.channel)
+        if medium is None or medium.replace is None:
+            return
+        try:
+            await medium.channel.send(medium.replace(letter, self._shops.of(letter.key[0])))
+        except (Unfit, MailUnavailable) as exc:
+            log.info("a push message on show was not replaced: %s", exc)
+
     def _is_over(self, letter: Letter) -> bool:
         """Whether the reason to write went away, or its time, since the letter was written."""
         return letter.plan_id in self._cancelled or self._ctx.progress >= letter.expires_at
 
-    def on_result(self, effect: Publish | Send, result: Result | None) -> None:
-        """Write what may be written, or end the plan that was being sent."""
-        if isinstance(effect, Publish):
-            self._publish(effect)
-        elif result is not None:
-            letter = effect.letter
-            self._sending -= 1
-            self._cancelled.discard(letter.plan_id)
-            self._ctx.count(type(result).__name__.lower())
-            state = self._load(letter.key)
-            if isinstance(state, Person):
-                now, rules = self._ctx.progress, self._shops.of(letter.key[0]).reminders
-                resend = rules.uncertain == "resend"
-                settled = plans.settle(state, letter.key, letter.plan_id, result, now=now, resend=resend)
-                self._save(letter.key, settled, before=state)
-                self.on_progress(now)  # others of the same person have waited for this
+    def on_result(self, effect: Effect, result: Result | Gift | None) -> None:
+        """Write what may be written, end the plan that was being sent, or go on with the code that was asked for."""
+        match effect:
+            case Publish():
+                self._publish(effect)
+            case Send(letter) if result is not None and not isinstance(result, Gift):
+                self._settle(letter, result)
+            case Ask(key, plan_id, _):
+                self._answered(key, plan_id, result)
+
+    def _settle(self, letter: Letter, result: Result) -> None:
+        self._sending -= 1
+        self._cancelled.discard(letter.plan_id)
+        self._ctx.count(type(result).__name__.lower())
+        state, now = self._load(letter.key), self._ctx.progress
+        if isinstance(state, Person):
+            resend = self._shops.of(letter.key[0]).reminders.uncertain == "resend"
+            settled = plans.settle(state, letter.key, letter.plan_id, result, now=now, resend=resend, to=letter.to)
+            self._save(letter.key, settled, before=state)
+        self.on_progress(now)  # others have waited for this
+
+    def _answered(self, key: Key, plan_id: str, result: Result | Gift | None) -> None:
+        state, now, shop = self._load(key), self._ctx.progress, self._shops.of(key[0])
+        due = state.plans.get(plan_id) if isinstance(state, Person) else None
+        if not isinstance(state, Person) or due is None or due.gift is not None:
+            return
+        if isinstance(result, Gift):
+            person = plans.ready(plans.give(state, due, result, shop), plan_id, now=now)
+        elif isinstance(result, Later):
+            return  # it asks again in a while
+        else:
+            words = result.words if isinstance(result, Held) else "The shop has no code for this cart."
+            person = plans.no_code(state, key, due, words, now=now, shop=shop)
+        self._save(key, person, before=state)
+        self.on_progress(now)
 
     # -- one record, one moment ----------------------------------------------------------------------------------
     def _hear(self, record: Record, heard: SubscriberCart | SubscriberEvent, now: int) -> None:
@@ -180,6 +250,9 @@ class Reminders:
         known = aliases.teach(state, fold(state, heard), key, heard)
         decided = plans.decide(known, key, now=max(now, _left_at(heard)), shop=self._shops.of(key[0]))
         self._cancelled.update(plans.cancelled(decided))
+        decided, over = plans.bought(decided, now=now)
+        for one in over:
+            self._ctx.effect(Replace(thanks_for(decided, key, one, now)))
         self._save(key, replace(decided, seen=seen), before=state)
 
     def _wake(self, key: Key, now: int) -> None:
@@ -196,22 +269,31 @@ class Reminders:
             number = e164(letter.to, shop.profile.phone_region)
             person = aliases.answering(person, key, self._number_id(number), letter.plan_id, now=now)
         self._save(key, person, before=state)
-        if woken.letter is not None:
+        if letter is not None:
             self._sending += 1
-            self._ctx.effect(Send(woken.letter))
+            self._ctx.effect(Send(self._with_products(letter, shop)))
+
+    def _with_products(self, letter: Letter, shop: Shop) -> Letter:
+        """The letter with what others bought with the cart's products, where its step wants that."""
+        if not plans.wants_products(letter, shop):
+            return letter
+        found = beside(self._shops.companions(shop.shop_id), [item.sku for item in letter.items])
+        return replace(letter, products=found)
 
     def _give(self, person: Person, key: Key, due: Plan, shop: Shop, now: int) -> plans.Woken:
-        """A code of the offer's pool becomes this plan's; without one the shop's rule says what happens."""
-        step = step_of(due, shop)
-        offer = step.offer if step else None
+        """A code becomes this plan's: of the offer's pool at once, of the shop when it answers."""
+        offer = plans.offer_of(due, shop)
         assert offer is not None, "only a step with an offer asks for a code"
-        gift = self._codes.take(key[0], offer, due.plan_id, now) if offer.pool else None
-        if gift is not None:
-            person, due = plans.give(person, due, gift)
-        elif offer.empty == "hold":
-            self._ctx.count("held_no_code")
-            return plans.wake(plans.without_code(person, key, due, now=now), key, now=now, shop=shop)
-        return plans.send(person, key, due, now=now)
+        if offer.callback is not None:
+            self._ctx.effect(Ask(key, due.plan_id, Wish.of(person, key, due, offer)))
+            person = plans.asking(person, due, now=now)
+        elif (gift := self._codes.take(key[0], offer, due.plan_id, now)) is not None:
+            person = plans.give(person, due, gift, shop)
+        else:
+            self._ctx.count("no_code")
+            words = "There is no code left for the offer of this step; more can be added with `cartwake offers add`."
+            person = plans.no_code(person, key, due, words, now=now, shop=shop)
+        return plans.wake(person, key, now=now, shop=shop)
 
     # -- orders of a shop ------------------------------------------------------------------------------------------
     def _ordered(self, heard: SubscriberCart | SubscriberEvent) -> None:
@@ -241,6 +323,15 @@ class Reminders:
         self._save(effect.key, replace(state, outbox=state.outbox[len(effect.outs) :]))
 
     # -- state ---------------------------------------------------------------------------------------------------
+    def _take_back(self, key: Key, before: Person, after: Person) -> None:
+        """Codes of plans that ended without a message having left go back to where they came from."""
+        for plan in unused(before, after):
+            assert plan.gift is not None, "it is of them that this asks"
+            if plan.gift.pool is not None:
+                self._codes.put_back(key[0], plan.gift)
+            elif (offer := plans.offer_of(plan, self._shops.of(key[0]))) is not None and offer.callback is not None:
+                self._ctx.effect(GiveBack(Wish.of(before, key, plan, offer), plan.gift.code))
+
     def _load(self, key: Key) -> Subscriber:
         table = self._ctx.table
         known = table.get(key)
@@ -251,7 +342,7 @@ class Reminders:
     def _save(self, key: Key, state: Subscriber, *, before: Person | None = None) -> None:
         table = self._ctx.table
         if before is not None and isinstance(state, Person):
-            self._codes.take_back(key[0], before, state)
+            self._take_back(key, before, state)
         if isinstance(state, Person) and state.silenced == "erased" and not state.plans and not state.outbox:
             table.delete(key)
             table.put(self._links.tombstone(key), replace(state, aliases=(), carts={}))

@@ -28,7 +28,7 @@ def routes(
     links = Links(settings.collector_url, secret)
     found: list[BaseRoute] = [
         *tracking.routes(links, publisher, shops),
-        *recovery.routes(links, publisher, shops, carts=carts),
+        *recovery.routes(links, publisher, shops, carts=carts, opens=lambda shop: shop.profile.opens),
     ]
     found += push.routes(
         base=settings.collector_url, keys=keys_of(settings), tokens=Tokens(secret), ingest_token=settings.ingest_token,

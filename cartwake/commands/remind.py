@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _PATIENCE_S = 15.0
 _POLL_S = 0.25
-_PENDING = ("planned", "sending")
+_PENDING = ("planned", "held", "sending")
 _SENT = ("sent", "opened", "clicked")
 _MOST_TEXT = 2_000
 

@@ -20,12 +20,13 @@ from reminders.render import Renderer
 from reminders.sms.callbacks import Callbacks
 
 
-def of(settings: Settings, links: Links, callbacks: Callbacks) -> dict[str, Medium]:
+def of(settings: Settings, links: Links, callbacks: Callbacks, email: EmailChannel) -> dict[str, Medium]:
     """Every channel that is set up, by its name; raises ConfigurationError."""
     mails = Renderer(links=links, mail_from=settings.mail_from, return_path=_return_path(settings))
-    media: dict[str, Medium] = {"email": Medium(mails, email(settings))}
+    media: dict[str, Medium] = {"email": Medium(mails, email)}
     push = PushChannel(keys_of(settings), anywhere=settings.push_endpoints == "any")
-    media["push"] = Medium(PushRenderer(links=links), push)
+    pushes = PushRenderer(links=links)
+    media["push"] = Medium(pushes, push, pushes.replacement)
     if settings.sms_preset != "none":
         media["sms"] = sms(settings, links, callbacks)
     return media
