@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from cartwake.model import Channel, Item, PushTarget
+from cartwake.model import LATEST, Channel, Item, PushTarget
 from reminders.person import Cart, Gift, Key, Person, Plan, Shown
 
 
@@ -17,8 +17,8 @@ class Letter(Struct, frozen=True, kw_only=True):
     cart_id: str
     to: str
     written_at: int
-    expires_at: int  # nothing is sent any more from then on
     left_at: int
+    expires_at: int = LATEST  # nothing is sent any more from then on
     channel: Channel = "email"
     step: int = 1
     template: str = "cart"
