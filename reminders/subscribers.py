@@ -205,8 +205,8 @@ class Reminders:
                 self._publish(effect)
             case Send(letter) if result is not None and not isinstance(result, Gift):
                 self._settle(letter, result)
-            case Ask(key, plan_id, _):
-                self._answered(key, plan_id, result)
+            case Ask():
+                self._answered(effect, result)
 
     def _settle(self, letter: Letter, result: Result) -> None:
         self._sending -= 1
@@ -219,10 +219,15 @@ class Reminders:
             self._save(letter.key, settled, before=state)
         self.on_progress(now)  # others have waited for this
 
-    def _answered(self, key: Key, plan_id: str, result: Result | Gift | None) -> None:
+    def _answered(self, ask: Ask, result: Result | Gift | None) -> None:
+        key, plan_id = ask.key, ask.plan_id
         state, now, shop = self._load(key), self._ctx.progress, self._shops.of(key[0])
         due = state.plans.get(plan_id) if isinstance(state, Person) else None
-        if not isinstance(state, Person) or due is None or due.gift is not None:
+        if not isinstance(state, Person) or due is None:
+            if isinstance(result, Gift):  # the plan ended meanwhile
+                self._ctx.effect(GiveBack(ask.wish, result.code))
+            return
+        if due.gift is not None:
             return
         if isinstance(result, Gift):
             person = plans.ready(plans.give(state, due, result, shop), plan_id, now=now)
