@@ -30,13 +30,14 @@ _NAME = re.compile(r"(\d{8}T\d{6}\.\d{6}Z)-[0-9a-f]{8}\.eml")
 
 
 class Mail(NamedTuple):
-    """One line of the list; texts are as hostile as the mail they come from."""
+    """One line of the list; texts are as hostile as the mail they come from. `way` is mail, sms or push."""
 
     name: str
     at: datetime
     sender: str
     to: str
     subject: str
+    way: str = "mail"
 
 
 def folder(data_dir: Path) -> Path:
@@ -89,7 +90,9 @@ def line(path: Path) -> Mail:
     with path.open("rb") as file:  # its head is enough
         mail = email.message_from_bytes(file.read(64 * 1024), policy=email.policy.default)
     at = datetime.strptime(path.name.partition("-")[0], "%Y%m%dT%H%M%S.%fZ").replace(tzinfo=UTC)
-    return Mail(path.name, at, header(mail, "from"), header(mail, "to"), header(mail, "subject"))
+    way = header(mail, "x-cartwake-channel")
+    what = (header(mail, "from"), header(mail, "to"), header(mail, "subject"))
+    return Mail(path.name, at, *what, way if way in ("sms", "push") else "mail")
 
 
 class Receiver:

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from local import mailbox
+from local import mailbox, phone
 
 PAGE = 50
 _PAGE_POLICY = "default-src 'none'; style-src 'self'; frame-src 'self'; base-uri 'none'; form-action 'none'"
@@ -86,6 +86,7 @@ def page(where: Path) -> Starlette:
         routes=[
             Route("/", listing),
             Route("/mailbox.css", css),
+            *phone.routes(where),
             Route("/{name}", one),
             Route("/{name}/html", html),
             Route("/{name}/source", source),

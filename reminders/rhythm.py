@@ -2,8 +2,8 @@
 
 A purchase that was not heard of is a reminder too many, so sends wait while orders are missing. Orders come by chance,
 at a rate that depends on the hour of the day: where `MISSED` of them should have come since the last one and none has,
-chance is no explanation (e^-12 is one in 160,000). An hour's rate is the mean of that hour on the days before, seven at
-most. Time is when orders were placed, so a stream that lags is a stream that has stopped.
+chance is no explanation (e^-12 is one in 160,000). An hour's rate is the mean of that hour on the days before, three at
+least and seven at most. Time is when orders were placed, so a stream that lags is a stream that has stopped.
 """
 
 from datetime import timedelta
@@ -15,6 +15,7 @@ from reminders.person import Rhythm
 
 HOUR_MS: Final = timedelta(hours=1) // timedelta(milliseconds=1)
 DAYS: Final = 7
+LEAST_DAYS: Final = 3
 MISSED: Final = 12
 
 
@@ -30,7 +31,7 @@ def heard(rhythm: Rhythm, at: int) -> Rhythm:
 
 
 def flows(rhythm: Rhythm, now: int) -> bool:
-    """Whether silence since the last order is no more than chance. Without a day of history nobody can tell: yes."""
+    """Whether silence since the last order is no more than chance. Without days of history nobody can tell: yes."""
     return missed(rhythm, now) < MISSED
 
 
@@ -52,4 +53,4 @@ def _rate(rhythm: Rhythm, hour: int, first: int) -> float:
     """Orders to expect in an hour: the mean of the same hour on the days before for which anything is known."""
     last = rhythm.last_at // HOUR_MS
     before = [h for day in range(1, 2 * DAYS + 1) if first < (h := hour - 24 * day) < last][:DAYS]
-    return sum(rhythm.hours.get(h, 0) for h in before) / len(before) if before else 0.0
+    return sum(rhythm.hours.get(h, 0) for h in before) / len(before) if len(before) >= LEAST_DAYS else 0.0

@@ -21,6 +21,12 @@ _ORDER = (
     "clickhouse_rows", "console", "seconds",
 )  # fmt: skip
 _PORTS = ("kafka_port", "clickhouse_port", "mailbox_port", "collector_port", "console_port")
+#: Mails go to the local mailbox, text messages and pushes to the telephone and the browser beside it.
+_NOBODY_OUTSIDE: dict[str, Any] = {
+    "smtp_host": "", "smtp_relays": "", "dkim_keys": "", "bounce_address": "", "push_endpoints": "any",
+    "sms_preset": "twilio", "sms_account": "demo", "sms_secret": "demo", "sms_sender": "+15005550006",
+    "sms_request": "",
+}  # fmt: skip
 _TOLD = {
     "cart-reader": "not logged in, known by his device",
     "cart-guest": "a guest, address only typed in the checkout",
@@ -71,8 +77,7 @@ def _settings(console: Console) -> Settings:
     """The settings with a data folder of the demo's own, made anew, and ports that are free."""
     base = settings_file.load()
     folder = Path(base.data_dir) / "demo"
-    # the demo writes to nobody outside
-    changes: dict[str, Any] = {"data_dir": folder, "smtp_host": "", "smtp_relays": "", "sms_preset": "none"}
+    changes: dict[str, Any] = {"data_dir": folder} | _NOBODY_OUTSIDE
     for name in _PORTS:
         port = getattr(base, name)
         taken = [name for name in ("mailbox_port",) if not _free(port + 7000)] if name == "mailbox_port" else []
@@ -87,7 +92,8 @@ def _settings(console: Console) -> Settings:
     if base.kafka_bootstrap:
         stamp = int(time.time())
         changes |= {"topic_prefix": f"{base.topic_prefix}demo-{stamp}.", "clickhouse_database": f"demo_{stamp}"}
-    return msgspec.structs.replace(base, **changes)
+    settings = msgspec.structs.replace(base, **changes)
+    return msgspec.structs.replace(settings, sms_gateway=settings.mailbox_url)
 
 
 def _free(port: int) -> bool:

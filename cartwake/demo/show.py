@@ -19,17 +19,18 @@ import sql
 from cartwake import topics
 from cartwake.broker import ensure_topics
 from cartwake.clock import SystemClock
-from cartwake.demo.story import DELAY, MINUTE, SECOND_MAIL, SHOP_ID, Product, Story, batches, tell
+from cartwake.demo.story import CODES, MINUTE, SECOND_MAIL, SHOP_ID, STEPS, Product, Story, batches, tell
 from cartwake.demo.watch import Watch
 from cartwake.errors import CartwakeError
 from cartwake.group import kept, role_part
+from cartwake.model import OfferCode, encode
 from cartwake.publish import Publisher
 from cartwake.rehearsal import send_watermark
 from cartwake.settings import Settings
 from cartwake.shops import set_for
 from ingest.shop import SHOP_ID as LIVE_SHOP_ID
 from ingest.shop.goods import PRODUCTS
-from local import mailbox, stack
+from local import mailbox, phone, stack
 from sinks.clickhouse import ClickHouse
 
 LIVE_IDLE: Final = "20s"
@@ -76,7 +77,12 @@ def show(settings: Settings, say: Say, began: float) -> Shown:
     """Tell the day that ends now, wait until all of it has had its effect, and count in ClickHouse."""
     now = SystemClock().now_ms()
     counts = ensure_topics(settings, say=say, patience=60)
-    story = tell(end=now // MINUTE * MINUTE, products=products_of(settings), shop_url=f"{settings.collector_url}/shop/")
+    story = tell(
+        end=now // MINUTE * MINUTE,
+        products=products_of(settings),
+        shop_url=f"{settings.collector_url}/shop/",
+        browser=phone.browser(mailbox.folder(settings.data_dir), settings.mailbox_url),
+    )
     stages = msgspec.structs.replace(settings, time="event")
     with (
         Publisher(settings) as publisher,
@@ -102,8 +108,10 @@ def show(settings: Settings, say: Say, began: float) -> Shown:
 
 
 def _all_ended(watch: Watch, story: Story) -> bool:
-    due = {left for left, at in watch.left.items() if at + DELAY <= story.end}
-    return due <= watch.ended and SECOND_MAIL in watch.answered
+    """Whether what was left is planned for, and what is due within the story has ended."""
+    planned = {left for left, at in watch.left.items() if at <= story.end} <= watch.planned
+    open_ = (plan for plan, at in watch.due.items() if at <= story.end and plan not in watch.ended)
+    return planned and next(open_, None) is None and SECOND_MAIL in watch.answered
 
 
 def products_of(settings: Settings) -> list[Product]:
@@ -118,7 +126,9 @@ def _open_shops(publisher: Publisher) -> None:
     for shop_id, idle in ((SHOP_ID, {"idle": "2h"}), (LIVE_SHOP_ID, {"idle": LIVE_IDLE, "trial": True})):
         set_for(publisher, shop_id, "shop", profile | address | sender)
         set_for(publisher, shop_id, "carts", idle)
-    set_for(publisher, SHOP_ID, "reminders", {"steps": [{"after": f"{DELAY // MINUTE}m"}]})
+    set_for(publisher, SHOP_ID, "reminders", {"steps": STEPS})
+    for code in CODES:
+        publisher.send(topics.OFFER_CODES, code, encode(OfferCode(shop_id=SHOP_ID, pool="welcome-back", code=code)))
     set_for(publisher, LIVE_SHOP_ID, "reminders", {"steps": [{}]})
 
 

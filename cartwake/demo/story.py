@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
 
+from msgspec import to_builtins
+
 from cartwake import topics
 from cartwake.clock import rfc3339
-from cartwake.model import derived_id, encode, person_id
+from cartwake.model import PushTarget, derived_id, encode, person_id
 from cartwake.topics import Topic
 
 SHOP_ID: Final = "demo"
@@ -22,9 +24,22 @@ HOUR: Final = 60 * MINUTE
 DAY: Final = 24 * HOUR
 CROWD: Final = 260
 LEAST_EVENTS: Final = 5_200
-#: What the reminders of the demo's shop wait after the abandonment, so that something can happen in between.
-DELAY: Final = 30 * MINUTE
 STEP: Final = 30 * MINUTE
+#: The shop's day, and the hours after it in which second reminders are due.
+SPAN: Final = DAY + 12 * HOUR
+#: Steps of the demo's shop: mails by the checkout step, late ones with a code; a text message, a push, a second mail.
+STEPS: Final[list[dict[str, Any]]] = [
+    {"after": "30m", "only": {"stages": ["cart", "contact", "address"]}},
+    {
+        "after": "30m", "only": {"stages": ["shipping", "payment", "review"]},
+        "offer": {"pool": "welcome-back", "text": "10 % off your order", "empty": "without"},
+    },
+    {"after": "3h", "channel": "sms", "audience": {"who": "subscribers"}},
+    {"after": "4h", "channel": "push"},
+    {"after": "1d", "only": {"value_from": "30"}},
+]  # fmt: skip
+#: More than the day needs, and each for one person.
+CODES: Final = [f"BACK-{derived_id('demo code', number)[:8].upper()}" for number in range(400)]
 SECOND_MAIL: Final = "demo-second-mail"
 
 
@@ -109,10 +124,15 @@ class Story:
         self.heard.append(Heard(at if heard_at is None else heard_at, topic, key, encode(head | body)))
 
 
-def tell(*, end: int, products: Sequence[Product], shop_url: str, seed: int = 7) -> Story:
-    """The story of the day before `end` (epoch ms), in the order in which it is heard."""
-    story = Story(end - DAY, end, products, shop_url, random.Random(seed))  # noqa: S311 - a story, no secret
-    _cast(story)
+def tell(
+    *, end: int, products: Sequence[Product], shop_url: str, browser: PushTarget | None = None, seed: int = 7
+) -> Story:
+    """The story of the day and a half before `end` (epoch ms), in the order in which it is heard.
+
+    `browser` is where one of the cast takes push messages.
+    """
+    story = Story(end - SPAN, end, products, shop_url, random.Random(seed))  # noqa: S311 - a story, no secret
+    _cast(story, browser)
     for number in range(CROWD):
         _shopper(story, number)
     _browsing(story)
@@ -122,7 +142,7 @@ def tell(*, end: int, products: Sequence[Product], shop_url: str, seed: int = 7)
 
 
 # -- the cast: each a case that a pipeline can get wrong ------------------------------------------------------
-def _cast(story: Story) -> None:
+def _cast(story: Story, browser: PushTarget | None) -> None:
     mug, teapot, plant, candle, notebook, bag, lamp, scarf = story.products
     t = story.start + 8 * HOUR
 
@@ -130,6 +150,14 @@ def _cast(story: Story) -> None:
     story.seen("device-reader", t - 5 * HOUR, how="subscription", email="reader@example.com", consent=True)
     story.add("cart-reader", t, teapot, device_id="device-reader")
     story.add("cart-reader", t + 2 * MINUTE, mug, 2, device_id="device-reader")
+
+    # he has agreed to text messages and push messages as well, so he hears by each of them what is due by it
+    every = {"granted": True, "basis": "newsletter", "channels": ["email", "sms", "push"]}
+    more = {"push": to_builtins(browser)} if browser else {}
+    story.person(
+        "subscriber.consented", "reader@example.com", t - 4 * HOUR, email="reader@example.com", consent=every,
+        phone="+40 721 234 567", name="Ana", time_zone="Europe/Bucharest", **more,
+    )  # fmt: skip
 
     # he is written to; two hours later staff ask for a second mail by hand: refused, one a day
     story.person(
@@ -229,7 +257,7 @@ def _shopper(story: Story, number: int) -> None:
     if reached == 4 and draw.random() < 0.85:
         at += draw.randrange(20_000, 3 * MINUTE)
         story.cart("order.placed", cart, at, order_id=f"O-2{number:03d}", total="0", **who)
-    elif draw.random() < 0.12 and at + 7 * HOUR < story.end:
+    elif draw.random() < 0.12 and at + 7 * HOUR < story.start + DAY:
         at += 5 * HOUR + draw.randrange(HOUR)  # well after the mail, however fast the day passes
         story.cart("cart.viewed", cart, at, **who)
         story.cart("order.placed", cart, at + 4 * MINUTE, order_id=f"O-3{number:03d}", total="0", **who)

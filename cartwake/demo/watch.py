@@ -24,7 +24,9 @@ class Watch:
 
     def __init__(self, settings: Settings, counts: Mapping[str, int], *, patience_s: float) -> None:
         self.left: dict[str, int] = {}  # when each abandonment with a person became one, epoch ms
-        self.ended: set[str] = set()  # abandonments whose plan has ended
+        self.planned: set[str] = set()  # abandonments that are planned for
+        self.due: dict[str, int] = {}  # when each plan is due, epoch ms
+        self.ended: set[str] = set()  # plans that have ended
         self.answered: set[str] = set()  # requests that were answered
         self.first_mail_at: float | None = None  # time.monotonic()
         self._prefix = settings.topic_prefix
@@ -72,8 +74,11 @@ class Watch:
             said = decode_message(message.value())
             if said.type in _ENDED and said.request_id:
                 self.answered.add(said.request_id)
-            elif said.type in _ENDED and said.abandonment_id:
-                self.ended.add(said.abandonment_id)
+            if said.type in _ENDED:
+                self.ended.add(said.plan_id)
+            elif said.due_at and said.abandonment_id:
+                self.planned.add(said.abandonment_id)
+                self.due[said.plan_id] = to_ms(datetime.fromisoformat(said.due_at))
             if said.type == "message.sent" and self.first_mail_at is None:
                 self.first_mail_at = time.monotonic()
 

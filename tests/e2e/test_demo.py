@@ -1,11 +1,13 @@
 """`cartwake demo --once --json`, as the README runs it: its figures, and that it leaves nothing behind."""
 
 import json
+import re
 import socket
 import subprocess
 import sys
 from collections import Counter
 from datetime import datetime
+from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,13 @@ def _outcomes(story: Story) -> Counter[str]:
     return found
 
 
+def _code(message: EmailMessage) -> str | None:
+    """The offer's code in a mail."""
+    body = message.get_body(("plain",))
+    found = re.search(r"BACK-[0-9A-F]{8}", body.get_content() if body else "")
+    return found[0] if found else None
+
+
 def test_the_demo_tells_its_story_and_leaves_nothing_running(tmp_path: Path) -> None:
     ports = {name: free_port() for name in ("kafka_port", "clickhouse_port", "collector_port", "console_port")}
     settings = Settings(data_dir=tmp_path, mailbox_port=free_port(below=24_000), **ports)
@@ -69,8 +78,15 @@ def test_the_demo_tells_its_story_and_leaves_nothing_running(tmp_path: Path) -> 
     assert figures["abandonments"] == expected["abandoned"] - expected["withdrawn"]
     assert figures["recovered"] == expected["recovered"]
 
-    to = Counter(mailbox.parse(path)["To"] for path in mailbox.mails(tmp_path / "demo"))
-    assert max(to.values()) == 1, "one mail per person and day"
+    all_ = [mailbox.parse(path) for path in mailbox.mails(tmp_path / "demo")]
+    ways = Counter(message["X-Cartwake-Channel"] or "mail" for message in all_)
+    assert (ways["sms"], ways["push"]) == (1, 1), "the reader's alone"
+    to = Counter(message["To"] for message in all_ if message["X-Cartwake-Channel"] is None)
+    assert max(to.values()) == 2, "a first and a second mail, on two days"
+    assert to["reader@example.com"] == 2
+    codes = [code for message in all_ if (code := _code(message))]
+    assert len(codes) == len(set(codes)) > 10, "each code for one person"
+    assert _code(next(message for message in all_ if message["To"] == "guest@example.com"))
     written = set(to)
     assert {f"{who}@example.com" for who in ("reader", "guest", "returning", "second", "later", "careful")} <= written
     never = ("quick", "late", "phone", "wrong", "no-consent", "withdrawn", "first")

@@ -175,6 +175,10 @@ def a_week(every: int) -> Rhythm:
 
 def test_a_shop_without_history_is_taken_to_flow() -> None:
     assert flows(Rhythm(), T0)
+    young = Rhythm()
+    for moment in range(T0 - 2 * DAY, T0, MINUTE):
+        young = heard(young, moment)
+    assert flows(young, T0 + DAY)
     assert flows(heard(Rhythm(), T0), T0 + 30 * DAY)
 
 
@@ -204,7 +208,7 @@ def test_orders_that_come_late_are_a_stream_that_has_stopped() -> None:
 
 def test_while_orders_are_missing_sends_are_held_and_said_once() -> None:
     world = World(delay="1h")
-    for n, moment in enumerate(range(T0 - 3 * DAY, T0 - 3 * HOUR, 5 * MINUTE)):
+    for n, moment in enumerate(range(T0 - 5 * DAY, T0 - 3 * HOUR, 5 * MINUTE)):
         world.hear(event("purchased", moment, email=f"b{n % 7}@example.com", order_id=f"o-{n}"), at=moment)
     world.hear(cart(consent=True), at=T0).work()
     for minutes in range(60, 120, 5):
@@ -218,7 +222,7 @@ def test_while_orders_are_missing_sends_are_held_and_said_once() -> None:
 
 def test_a_shop_can_switch_that_off() -> None:
     world = World(delay="1h", hold_when_orders_stop=False)
-    for moment in range(T0 - 3 * DAY, T0 - 3 * HOUR, 5 * MINUTE):
+    for moment in range(T0 - 5 * DAY, T0 - 3 * HOUR, 5 * MINUTE):
         world.hear(event("purchased", moment, email="b@example.com", order_id=f"o-{moment}"), at=moment)
     world.hear(cart(consent=True), at=T0)
     assert world.time(T0 + HOUR).work().said == ["sent"]
