@@ -4,7 +4,7 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 RUN python -m venv /opt/cartwake
 WORKDIR /src
 COPY requirements/run.txt requirements/run.txt
-RUN /opt/cartwake/bin/pip install --require-hashes --only-binary :all: -r requirements/run.txt
+RUN /opt/cartwake/bin/pip install --require-hashes --only-binary :all: --no-binary http-ece -r requirements/run.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY requirements/ requirements/
 COPY cartwake/ cartwake/

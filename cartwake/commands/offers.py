@@ -1,4 +1,4 @@
-"""`cartwake offers add|list`: the pools of codes that steps with an offer give away, one code to one person."""
+"""`cartwake offers add|list|secret`: the pools of codes that steps with an offer give away, one code to one person."""
 
 import sys
 from collections.abc import Iterator
@@ -18,6 +18,16 @@ _MOST_LINE = 1024  # bytes; what is longer is no code, whatever follows
 @click.group("offers")
 def command() -> None:
     """Add codes to the pools of a shop's offers, and see how many are left."""
+
+
+@command.command("secret")
+@click.option("--shop", default="main", show_default=True, help="the shop whose offers they are")
+def secret(shop: str) -> None:
+    """Show what the requests to a shop's own callback are signed with: for the shop, and for nobody else."""
+    from cartwake.secret import secret_of
+    from cartwake.signing import shop_secret
+
+    click.echo(shop_secret(secret_of(settings_file.load()), shop, "offers"))
 
 
 @command.command("add")

@@ -87,12 +87,15 @@ AS WITH
             AND type NOT IN ('message.opened', 'message.clicked', 'message.bounced', 'message.complained')
         GROUP BY shop_id, abandonment_id, plan_id
     ),
-    -- a mail that was sent says more of the abandonment than a later request that was refused
+    -- a message that was sent says more of the abandonment than a later request that was refused, and any step more than one
+    -- that is not for this cart, this person or this installation
     message AS
     (
         SELECT
             shop_id, abandonment_id,
-            argMax((said.1, said.2, said.3, said.4, plan_id), (said.1 = 'message.sent', at, said.1 != 'message.planned', plan_id)) AS latest
+            argMax((said.1, said.2, said.3, said.4, plan_id), (said.1 = 'message.sent',
+                said.2 NOT IN ('conditions', 'audience', 'no_address', 'no_channel'), at, said.1 != 'message.planned',
+                plan_id)) AS latest
         FROM plans
         GROUP BY shop_id, abandonment_id
     )

@@ -119,3 +119,11 @@ def test_lines_keep_their_numbers_however_long_they_are(lines: list[bytes]) -> N
         whole = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
         if whole.strip():
             assert found[number].rstrip(b"\n")[:1_000] == whole[:1_000]
+
+
+def test_each_shop_has_a_secret_of_its_own_that_does_not_change(run: Run) -> None:
+    own = {"secret": "a secret of the tests", "kafka_bootstrap": "127.0.0.1:1"}
+    first = run("offers", "secret", **own).stdout.strip()
+    assert len(first) == 64
+    assert run("offers", "secret", **own).stdout.strip() == first
+    assert run("offers", "secret", "--shop", "berlin", **own).stdout.strip() != first
