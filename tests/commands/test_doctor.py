@@ -35,7 +35,7 @@ def test_everything_in_order_is_exit_code_0(run: Run, topics: Settings, store: C
     for words in (
         "settings are understood",
         "Kafka answers at",
-        "9 topics",
+        "10 topics",
         "Kafka's clock agrees",
         "ClickHouse 2",
         "ClickHouse's clock agrees",

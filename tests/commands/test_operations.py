@@ -28,8 +28,10 @@ def test_every_variable_on_the_page_is_a_setting() -> None:
 
 
 def test_every_command_on_the_page_exists_with_its_options() -> None:
-    lines = re.findall(r"\bcartwake ([a-z]+)\b([^\n`]*)", " \n".join(re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)))
-    lines += re.findall(r"`cartwake ([a-z]+)\b([^\n`]*)`", PAGE)
+    lines = re.findall(
+        r"\bcartwake ([a-z-]+)(?![a-z-])([^\n`]*)", " \n".join(re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL))
+    )
+    lines += re.findall(r"`cartwake ([a-z-]+)(?![a-z-])([^\n`]*)`", PAGE)
     assert len(lines) > 20
     for name, rest in lines:
         command = cli.get_command(click.Context(cli), name)
