@@ -1,4 +1,4 @@
-"""`reminders`: a shop's rules for writing to people, checked as a whole when they are set.
+"""`reminders` and `template:…`: a shop's rules for writing to people, and its own words, checked when they are set.
 
 A step is one message about one abandonment; its place in `steps` is its number, counted from 1. A shop without steps
 writes to nobody. Amounts are decimal numbers in the cart's own currency; times of day are the person's.
@@ -111,6 +111,14 @@ class ReminderRules(Struct, frozen=True, forbid_unknown_fields=True):
     hold_when_orders_stop: bool = True
     attribution: str = "5d"
     enabled_at: int | None = None  # epoch milliseconds
+
+
+class MailTemplate(Struct, frozen=True, forbid_unknown_fields=True):
+    """`template:<name>.<language>`: a mail in the shop's own words or design. An empty part is the built-in one."""
+
+    subject: Annotated[str, Meta(max_length=1_000)] = ""
+    html: Annotated[str, Meta(max_length=64_000)] = ""
+    text: Annotated[str, Meta(max_length=32_000)] = ""
 
 
 def check(rules: ReminderRules) -> None:

@@ -22,7 +22,7 @@ from cartwake.durations import duration, duration_ms
 from cartwake.errors import ConfigurationError, KafkaUnavailable
 from cartwake.model import Setting, decode_setting, encode
 from cartwake.publish import Publisher
-from cartwake.rules import EXAMPLE, ReminderRules, check, check_zone
+from cartwake.rules import EXAMPLE, MailTemplate, ReminderRules, check, check_zone
 from cartwake.settings import Settings
 from cartwake.topics import SETTINGS
 
@@ -51,14 +51,6 @@ class CartRules(Struct, frozen=True, forbid_unknown_fields=True):
 
     idle: str = "2h"
     trial: bool = False
-
-
-class MailTemplate(Struct, frozen=True, forbid_unknown_fields=True):
-    """`template:<name>.<language>`: a mail in the shop's own words or design. An empty part is the built-in one."""
-
-    subject: Annotated[str, Meta(max_length=1_000)] = ""
-    html: Annotated[str, Meta(max_length=64_000)] = ""
-    text: Annotated[str, Meta(max_length=32_000)] = ""
 
 
 class Shop(Struct, frozen=True):

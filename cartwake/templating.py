@@ -19,7 +19,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
 
 from cartwake.errors import ConfigurationError
-from cartwake.shops import MailTemplate
+from cartwake.rules import MailTemplate
 
 #: Gmail cuts a mail at 102 KB.
 MOST_HTML: Final = 100_000

@@ -16,8 +16,8 @@ from markupsafe import Markup
 from cartwake.clock import to_datetime
 from cartwake.errors import ConfigurationError
 from cartwake.model import Item
-from cartwake.rules import zone
-from cartwake.shops import MailTemplate, Shop
+from cartwake.rules import MailTemplate, zone
+from cartwake.shops import Shop
 from cartwake.templating import (
     FAULTS,
     LISTS,

@@ -24,7 +24,8 @@ def command() -> None:
 @_SHOP
 def get(name: str | None, shop: str) -> None:
     """Show what holds for a shop, defaults included: all of it, or NAME (shop, carts, reminders, template:cart.de)."""
-    from cartwake.shops import MailTemplate, Shops, follow, parse
+    from cartwake.rules import MailTemplate
+    from cartwake.shops import Shops, follow, parse
     from local.stack import embedded
 
     if name is not None:

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cartwake.model import Item, person_id
-from cartwake.shops import MailTemplate, Shop, ShopProfile
+from cartwake.rules import MailTemplate
+from cartwake.shops import Shop, ShopProfile
 from reminders.clean import first_name, line, web_url
 from reminders.letter import Letter
 from reminders.links import Links

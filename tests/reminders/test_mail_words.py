@@ -13,7 +13,7 @@ import pytest
 from lxml.html import HtmlElement
 
 from cartwake.model import Item
-from cartwake.shops import MailTemplate
+from cartwake.rules import MailTemplate
 from cartwake.templating import MOST_HTML, SAMPLE, check
 from reminders.person import Gift
 from reminders.reader import TEMPLATES, Unfit, speech_for

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from cartwake.errors import ConfigurationError
 from cartwake.model import Setting
-from cartwake.shops import MailTemplate, Shops, checked, parse
+from cartwake.rules import MailTemplate
+from cartwake.shops import Shops, checked, parse
 from cartwake.templating import (
     FAULTS,
     MOST_STEPS,
