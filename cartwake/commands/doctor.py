@@ -102,6 +102,7 @@ def of_kafka(settings: Settings) -> Iterator[Finding]:
     with embedded(settings, kafka=True, say=_quiet) as running:
         yield from _topics(running, own=bool(settings.kafka_bootstrap))
         yield _clock_of_kafka(running)
+        yield from _rules(running)
         for role in _MEMBERS:
             finding = at_work(running, role)
             yield finding if finding.fine else Finding(None, finding.words)
@@ -127,6 +128,28 @@ def _topics(settings: Settings, *, own: bool) -> Iterator[Finding]:
         check_joined({x.name: x.partitions for x in there}, settings.topic_prefix)
     except CartwakeError as exc:
         yield Finding(False, "partitions", str(exc))
+
+
+def _rules(settings: Settings) -> Iterator[Finding]:
+    """Whether any shop writes to anybody; a topic that is missing has been said already."""
+    from cartwake.errors import KafkaUnavailable
+    from cartwake.rules import EXAMPLE
+    from cartwake.shops import Shops, follow
+
+    shops = Shops()
+    try:
+        follow(settings, shops)()
+    except KafkaUnavailable:
+        return
+    writing = [shop.shop_id for shop in shops if shop.reminders.enabled and shop.reminders.steps]
+    if writing:
+        yield Finding(True, f"reminders are on for {', '.join(sorted(writing)[:5])}")
+    else:
+        yield Finding(
+            None,
+            "no shop has rules for reminders, so nobody is written to",
+            f"cartwake settings set reminders '{EXAMPLE}'",
+        )
 
 
 def _clock_of_kafka(settings: Settings) -> Finding:

@@ -10,7 +10,9 @@ import msgspec
 import pytest
 
 from cartwake.commands import doctor
+from cartwake.publish import Publisher
 from cartwake.settings import Settings
+from cartwake.shops import set_for
 from local import stack
 from sinks.clickhouse import ClickHouse
 from tests.commands.conftest import Run
@@ -37,6 +39,7 @@ def test_everything_in_order_is_exit_code_0(run: Run, topics: Settings, store: C
         "Kafka answers at",
         "10 topics",
         "Kafka's clock agrees",
+        "no shop has rules for reminders, so nobody is written to",
         "ClickHouse 2",
         "ClickHouse's clock agrees",
         "is up to date",
@@ -44,6 +47,13 @@ def test_everything_in_order_is_exit_code_0(run: Run, topics: Settings, store: C
         "role collector is not at work here",
     ):
         assert words in said.stdout
+
+
+def test_shops_that_write_are_named(run: Run, topics: Settings, store: ClickHouse) -> None:
+    with Publisher(topics) as publisher:
+        set_for(publisher, "berlin", "reminders", {"steps": [{}]})
+        set_for(publisher, "main", "reminders", {"steps": [{}], "enabled": False})
+    assert "✓ reminders are on for berlin\n" in run("doctor").stdout
 
 
 def test_what_is_missing_is_named_with_its_command(run: Run, settings: Settings) -> None:
