@@ -28,6 +28,7 @@ import msgspec
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from bench.broker import broker
+from bench.run import cpu_seconds
 from cartwake import topics
 from cartwake.broker import ensure_topics
 from cartwake.clock import rfc3339, to_ms
@@ -77,9 +78,11 @@ def main(arguments: argparse.Namespace) -> int:
         for _ in range(arguments.runs):
             with Role(bootstrap, port, Path(folder)) as role:
                 ours.append(role.throughput(arguments.messages))
+                cpu = role.cpu_us
             plain.append(asyncio.run(plainly(port, arguments.plain)))
             print(
-                f"complete messages: {ours[-1]:,.0f}/s; plain EmailMessage and aiosmtplib: {plain[-1]:,.0f}/s",
+                f"complete messages: {ours[-1]:,.0f}/s, {cpu:.0f} µs of CPU each with the start; "
+                f"plain EmailMessage and aiosmtplib: {plain[-1]:,.0f}/s",
                 flush=True,
             )
         figures |= {"messages_per_second": sorted(ours), "plain_per_second": sorted(plain)}
@@ -134,6 +137,7 @@ class Role:
             set_for(publisher, "main", "reminders", {"steps": [{"after": after}], "hold_when_orders_stop": False})
         self._process: subprocess.Popen[bytes] | None = None
         self._told = 0
+        self.cpu_us = 0.0
 
     def __enter__(self) -> "Role":
         return self
@@ -156,6 +160,8 @@ class Role:
         sent = sorted(at for message, at in self._ends(number + _WARM) if message.type == "message.sent")
         if len(sent) != number + _WARM:
             raise SystemExit(f"{len(sent)} of {number + _WARM} messages were sent")
+        assert self._process is not None
+        self.cpu_us = cpu_seconds(self._process.pid) * 1e6 / (number + _WARM)  # the start is in it
         return number / ((sent[-1] - sent[_WARM - 1]) / 1000)
 
     def lateness(self, rate: int, seconds: int) -> dict[str, float]:

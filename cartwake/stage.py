@@ -102,7 +102,10 @@ class Context(Protocol[K, S]):
         ...
 
     def effect(self, effect: Any) -> None:
-        """Have `Task.perform` run once the state up to here is on the broker."""
+        """Have `Task.perform` run once the state up to here is on the broker.
+
+        One whose attribute `at_once` is true needs nothing but that: it comes back to `Task.on_result` unperformed.
+        """
         ...
 
     def dead_letter(self, record: Record, reason: str) -> None:

@@ -5,30 +5,33 @@ from functools import lru_cache
 from email_validator import EmailNotValidError, validate_email
 
 
-@lru_cache(maxsize=4096)
 def check_address(address: str) -> str | None:
     """What is wrong with the address, or None.
 
     aiosmtplib cuts a recipient at a line break and reports success, so nothing unusual may get that far.
     """
-    if len(address) > 254 or not address.isprintable() or any(x in address for x in ' \t"\\,;:<>()[]'):
-        return "it holds characters an address can't have"
-    try:
-        # no look-up: whether the host takes mail is for the relay to say
-        validate_email(address, check_deliverability=False, allow_smtputf8=False, test_environment=True)
-    except EmailNotValidError as exc:
-        return str(exc)
-    return None
+    return _looked_at(address)[0]
 
 
-@lru_cache(maxsize=4096)
 def ascii_address(address: str) -> str:
     """The form for the envelope and the header: an international domain in its ASCII letters.
 
     Raises ValueError when `check_address` finds something wrong.
     """
-    problem = check_address(address)
+    problem, written = _looked_at(address)
     if problem is not None:
         raise ValueError(problem)
-    checked = validate_email(address, check_deliverability=False, allow_smtputf8=False, test_environment=True)
-    return checked.ascii_email or checked.normalized
+    return written
+
+
+@lru_cache(maxsize=4096)
+def _looked_at(address: str) -> tuple[str | None, str]:
+    """(what is wrong with it or None, how it is written): each mail asks three times."""
+    if len(address) > 254 or not address.isprintable() or any(x in address for x in ' \t"\\,;:<>()[]'):
+        return "it holds characters an address can't have", ""
+    try:
+        # no look-up: whether the host takes mail is for the relay to say
+        found = validate_email(address, check_deliverability=False, allow_smtputf8=False, test_environment=True)
+    except EmailNotValidError as exc:
+        return str(exc), ""
+    return None, found.ascii_email or found.normalized

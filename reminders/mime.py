@@ -39,6 +39,9 @@ _URL: Final = re.compile(r"https?://[!-;=?-~]+")
 _TYPE: Final = re.compile(r"(?!multipart/|message/)[a-z]+/[a-z0-9][a-z0-9.+-]*")
 _NAME: Final = re.compile(r"[A-Za-z0-9 ._()+-]{1,60}")
 _PLAIN: Final = re.compile(r"[\t\n -~]*")
+_BEYOND: Final = re.compile(r"[^\x00-\x7f]")
+#: What no reference stands for: controls, halves of characters, and letters where a style or script is read as it is.
+_NO_REFERENCE: Final = re.compile(r"(?i)[\x80-\x9f\ud800-\udfff]|<(?:style|script|!)[^>]*>?[^<]*[^\x00-\x7f<]")
 _BREAK: Final = re.compile(r"\r\n?")
 _LONGEST: Final = 998  # bytes of a line (RFC 5322)
 _LINE: Final = 76  # characters of a line with an encoded word (RFC 2047), or of encoded content (RFC 2045)
@@ -102,8 +105,8 @@ def build(
 
 def check(wire: bytes, unsubscribe_url: str | None) -> None:
     """Raise Unsafe unless `wire` has exactly our headers, each once, and no bare CR, LF or NUL."""
-    breaks = wire.count(b"\r\n")
-    if wire.count(b"\r") != breaks or wire.count(b"\n") != breaks or b"\0" in wire:
+    rest = wire.replace(b"\r\n", b"")
+    if b"\r" in rest or b"\n" in rest or b"\0" in rest:
         raise Unsafe("a bare line break or NUL")
     head = wire.partition(b"\r\n\r\n")[0].split(b"\r\n")
     names = [row.partition(b":")[0].decode("ascii", "replace").lower() for row in head if row[:1] not in (b" ", b"\t")]
@@ -168,6 +171,8 @@ def _text(text: str, subtype: str) -> bytes:
     text = _BREAK.sub("\n", text)
     if not text.endswith("\n"):
         text += "\n"
+    if subtype == "html":
+        text = _references(text)
     raw = text.encode("utf-8", "replace")
     if len(raw) == len(text) and _fits(text):
         how, charset, body = "7bit", "us-ascii", raw.replace(b"\n", b"\r\n")
@@ -177,6 +182,13 @@ def _text(text: str, subtype: str) -> bytes:
         how, charset, body = "quoted-printable", "utf-8", binascii.b2a_qp(raw.replace(b"\n", b"\r\n"))
     head = f'Content-Type: text/{subtype}; charset="{charset}"\r\nContent-Transfer-Encoding: {how}\r\n\r\n'
     return head.encode() + body
+
+
+def _references(html: str) -> str:
+    """HTML with its few letters beyond ASCII as references, which spares the encoding of the whole; else as it is."""
+    if html.isascii() or len(_BEYOND.findall(html)) * 20 > len(html) or _NO_REFERENCE.search(html):
+        return html
+    return html.encode("ascii", "xmlcharrefreplace").decode("ascii")
 
 
 def _fits(text: str) -> bool:

@@ -16,7 +16,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, cast
+from typing import ClassVar, Final, cast
 
 import msgspec
 from msgspec.structs import replace
@@ -63,6 +63,7 @@ class Publish:
 
     key: Key
     outs: tuple[Out, ...]
+    at_once: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -238,7 +238,7 @@ class App(faust.App):  # type: ignore[misc]
             await self._write_changelog(taken)
             owned = await self._commit_offsets(taken)
             if owned:
-                self._start_effects(taken)
+                await self._start_effects(taken)
             else:  # should the partitions stay with us after all, a later commit starts them
                 for partition, effect in reversed(taken.effects):
                     partition.effects.insert(0, effect)
@@ -282,8 +282,14 @@ class App(faust.App):  # type: ignore[misc]
         self._committed.update(fresh)
         return True
 
-    def _start_effects(self, taken: "Changes") -> None:
+    async def _start_effects(self, taken: "Changes") -> None:
+        async with self._lock:
+            for partition, effect in taken.effects:
+                if _at_once(effect) and partition.ours:
+                    partition.task.on_result(effect, None)
         for partition, effect in taken.effects:
+            if _at_once(effect):
+                continue
             task = asyncio.create_task(self._perform(partition, effect))
             self._effects.add(task)
             task.add_done_callback(self._effects.discard)
@@ -470,3 +476,8 @@ class App(faust.App):  # type: ignore[misc]
         dropped, self.partitions = self.partitions, {}
         for partition in dropped.values():
             partition.ours = False
+
+
+def _at_once(effect: Any) -> bool:
+    """Whether an effect only waits for the state to be on the broker, and has nothing to perform."""
+    return getattr(effect, "at_once", False) is True

@@ -132,7 +132,7 @@ class Partition(Generic[K, S]):
         self._shared.producer.send(self._shared.prefix + topic, key.encode("utf-8"), value)
 
     def effect(self, effect: Any) -> None:
-        """Have the task perform `effect` once the state up to here is on the broker."""
+        """Have the task perform `effect` once the state up to here is on the broker; one `at_once` only comes back."""
         self.effects.append(effect)
         self._shared.wanted.set()
 

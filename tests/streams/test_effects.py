@@ -64,6 +64,56 @@ def test_effect_begins_after_the_commit_of_what_wants_it_and_its_result_comes_ba
     run(scenario())
 
 
+class Token:
+    """An effect that needs nothing but the commit."""
+
+    at_once = True
+
+
+class Waiting(Acting):
+    """Wants to know when the state of each record is on the broker, and nothing else."""
+
+    def take(self, record: Any) -> None:
+        Tallying.take(self, record)
+        self.context.effect(Token())
+
+    def on_result(self, effect: Any, result: Any) -> None:
+        assert (type(effect), result) == (Token, None)
+        self.at_start.append((self.world.committed(), self.world.changelog().get("k0", Tally()).count))
+        self.results.append(effect)
+
+
+def test_effect_that_needs_nothing_comes_back_unperformed_once_its_state_is_on_the_broker(world: World) -> None:
+    async def scenario() -> None:
+        class Here(Waiting):
+            at_start: list[tuple[int, int]] = []  # noqa: RUF012 - of this test
+
+        Here.world = world
+        app = world.app(tallying(Here))
+        await app.start()
+        await until(lambda: task_of(app) is not None)
+        for n in range(3):
+            world.send(NUMBERS, ("k0", str(n)))
+            await until(lambda n=n: len(task_of(app).results) == n + 1)
+        await app.stop()
+        assert all(min(at) > number for number, at in enumerate(Here.at_start))
+
+    run(scenario())
+
+
+def test_a_commit_follows_an_effect_sooner_than_its_interval_where_that_is_wanted(world: World) -> None:
+    async def scenario() -> None:
+        app = world.app(tallying(acting(world)), commit_interval=3600, effect_interval=0.01)
+        await app.start()
+        await until(lambda: task_of(app) is not None)
+        world.send(NUMBERS, ("k0", "1"))
+        await until(lambda: len(task_of(app).results) == 1)
+        await app.stop()
+        assert results(world) == ["1"]
+
+    run(scenario())
+
+
 def test_stop_waits_for_effects_and_keeps_their_results(world: World) -> None:
     async def scenario() -> None:
         app = world.app(tallying(acting(world, 1.0)), commit_interval=3600)
