@@ -116,7 +116,7 @@ def app(settings: Settings, role: str, stages: list[Stage[Any, Any]], say: Say) 
         forwarded_header=topics.FORWARDED,
         watermark_header=topics.WATERMARK,
         event_time=settings.time == "event",
-        effect_interval=0.01 if role == "reminders" else None,  # a message leaves when the state says so
+        effect_interval=0.03 if role == "reminders" else None,  # a message leaves when the state says so
         state_memory=settings.state_memory_mb * 1024 * 1024 // max(partitions_of.values()),
     )
     return App(config, stages)

@@ -39,9 +39,10 @@ _URL: Final = re.compile(r"https?://[!-;=?-~]+")
 _TYPE: Final = re.compile(r"(?!multipart/|message/)[a-z]+/[a-z0-9][a-z0-9.+-]*")
 _NAME: Final = re.compile(r"[A-Za-z0-9 ._()+-]{1,60}")
 _PLAIN: Final = re.compile(r"[\t\n -~]*")
-_BEYOND: Final = re.compile(r"[^\x00-\x7f]")
-#: What no reference stands for: controls, halves of characters, and letters where a style or script is read as it is.
-_NO_REFERENCE: Final = re.compile(r"(?i)[\x80-\x9f\ud800-\udfff]|<(?:style|script|!)[^>]*>?[^<]*[^\x00-\x7f<]")
+#: What browsers read as something else: references to controls.
+_NO_REFERENCE: Final = re.compile(rb"&#1(?:2[89]|[34][0-9]|5[0-9]);")
+#: Where a reference would be read as it is.
+_AS_IT_IS: Final = (("<style", "</style"), ("<script", "</script"), ("<!--", "-->"))
 _BREAK: Final = re.compile(r"\r\n?")
 _LONGEST: Final = 998  # bytes of a line (RFC 5322)
 _LINE: Final = 76  # characters of a line with an encoded word (RFC 2047), or of encoded content (RFC 2045)
@@ -186,9 +187,25 @@ def _text(text: str, subtype: str) -> bytes:
 
 def _references(html: str) -> str:
     """HTML with its few letters beyond ASCII as references, which spares the encoding of the whole; else as it is."""
-    if html.isascii() or len(_BEYOND.findall(html)) * 20 > len(html) or _NO_REFERENCE.search(html):
+    if html.isascii():
         return html
-    return html.encode("ascii", "xmlcharrefreplace").decode("ascii")
+    written = html.encode("utf-8", "replace").decode().encode("ascii", "xmlcharrefreplace")
+    if len(written) * 5 > len(html) * 6 or _NO_REFERENCE.search(written) or not _plain_inside(html.lower()):
+        return html
+    return written.decode("ascii")
+
+
+def _plain_inside(html: str) -> bool:
+    """Whether styles, scripts and comments are ASCII."""
+    for opening, closing in _AS_IT_IS:
+        at = html.find(opening)
+        while at >= 0:
+            end = html.find(closing, at)
+            end = len(html) if end < 0 else end
+            if not html[at:end].isascii():
+                return False
+            at = html.find(opening, end)
+    return True
 
 
 def _fits(text: str) -> bool:
