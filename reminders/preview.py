@@ -35,6 +35,10 @@ class NoLinks:
         """An address whose page says that the link is not known."""
         return f"{self._base}/u/test"
 
+    def pixel_url(self, recovery: Recovery) -> str:
+        """No picture: who looks at a sample has not opened a mail."""
+        return "data:,"
+
     def recovery_url(self, recovery: Recovery, home: str | None = None) -> str:
         """The cart."""
         return recovery.cart_url

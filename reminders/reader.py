@@ -39,6 +39,10 @@ class Addresses(Protocol):
         """The cart; shorter with the address of the shop's profile."""
         ...
 
+    def pixel_url(self, recovery: Recovery) -> str:
+        """The picture of one pixel that says that a mail was opened."""
+        ...
+
 
 def speech_for(letter: Letter, shop: Shop) -> Speech:
     """The reader's language if there are words or a template of the shop in it, else the shop's, else English."""

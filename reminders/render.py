@@ -122,6 +122,8 @@ class Renderer:
         if letter.text is not None:
             values["text"] = Markup("<br>").join(_lines(letter.text))  # joining escapes the lines
         html = _written(f"{letter.template}, html", (mine and mine.html) or self._html, values, MOST_HTML)
+        if shop.profile.opens:
+            html = _with_pixel(html, self._links.pixel_url(recovery_of(letter, shop)))
         if len(html) * 4 > MOST_HTML and len(html.encode()) > MOST_HTML:
             raise Unfit("too_long", f"The mail is longer than {MOST_HTML:,} bytes, where mail programs cut it.")
         return Parts(line(self._mark + subject, 150), text.strip() + "\n", html)
@@ -288,6 +290,13 @@ def _words(letter: Letter, values: dict[str, Any], speech: Speech) -> dict[str, 
         "reason": say("mail", "reason", date=values["left_on"], shop=title),
         "unsubscribe": say("mail", "unsubscribe"),
     }
+
+
+def _with_pixel(html: str, url: str) -> str:
+    """The mail with the picture that says that it was opened, at its end."""
+    body, end, rest = html.rpartition("</body>")
+    pixel = f'<img src="{url}" width="1" height="1" alt="" style="display:block">'
+    return f"{body}{pixel}{end}{rest}" if end else html + pixel
 
 
 def _occasion(letter: Letter, stage: str) -> str:

@@ -298,3 +298,12 @@ def test_a_mail_that_is_held_leaves_the_day_free() -> None:
     world = World(server=Server()).hear(cart(consent=True, items=()), at=0).time(T0).work()
     world.hear(cart(T0 + HOUR, cart_id="c-2", abandonment_id="ab-2"), at=T0 + HOUR).work()
     assert world.said == ["suppressed:missing_value", "sent"]
+
+
+def test_only_a_shop_that_wants_to_know_has_the_pixel_in_its_mails() -> None:
+    assert "/o/" not in mail().html
+    wants = msgspec.structs.replace(SHOP, profile=msgspec.structs.replace(SHOP.profile, opens=True))
+    html = mail(wants).html
+    (token,) = re.findall(r'<img src="https://[^"]*/o/([^"]+)\.gif" width="1" height="1" alt=""[^>]*></body>', html)
+    said = LINKS.read_pixel(token)
+    assert (said.plan_id, said.cart_url) == ("f" * 32, "")
