@@ -36,6 +36,8 @@ _SENDER: Final = re.compile(r'"?(?P<name>[^"<>\r\n]*?)"? ?<(?P<inside>[^<>\s]+)>
 _ATOMS: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]+")
 _ID: Final = re.compile(r"<[A-Za-z0-9._+-]+@[A-Za-z0-9.-]+>")
 _URL: Final = re.compile(r"https?://[!-;=?-~]+")
+_EXTRA: Final = re.compile(r"X-[A-Za-z0-9-]{1,60}")
+_VALUE: Final = re.compile(r"[!-~](?:[ -~]{0,800}[!-~])?")
 _TYPE: Final = re.compile(r"(?!multipart/|message/)[a-z]+/[a-z0-9][a-z0-9.+-]*")
 _NAME: Final = re.compile(r"[A-Za-z0-9 ._()+-]{1,60}")
 _PLAIN: Final = re.compile(r"[\t\n -~]*")
@@ -74,10 +76,12 @@ def sender_address(text: str) -> tuple[str, str]:
 def build(
     *, sender: tuple[str, str], to: str, subject: str, text: str, html: str,
     date: datetime, message_id: str, unsubscribe_url: str | None, files: Sequence[File] = (),
+    extra: tuple[str, str] | None = None,
 ) -> bytes:  # fmt: skip
     """The serialised message, the same for the same arguments; raises Unsafe, or ValueError for a bad address.
 
-    Without an `unsubscribe_url` it is one that nobody subscribes to, such as an order's confirmation.
+    Without an `unsubscribe_url` it is one that nobody subscribes to, such as an order's confirmation. `extra` is one
+    header more (name, value), in which a mail provider is told what it hands back.
     """
     if not _ID.fullmatch(message_id):
         raise Unsafe("a Message-ID that is none")
@@ -95,16 +99,16 @@ def build(
         f"Date: {format_datetime(date)}\r\n"
         f"Message-ID: {message_id}\r\n"
         "Auto-Submitted: auto-generated\r\n"
-        f"{unsubscribe}"
+        f"{unsubscribe}{_extra(extra)}"
         "MIME-Version: 1.0\r\n"
     )
     mark = hashlib.sha256(message_id.encode()).hexdigest()[:24]
     wire = head.encode("ascii") + _content(text, html, files, mark)
-    check(wire, unsubscribe_url)
+    check(wire, unsubscribe_url, extra and extra[0])
     return wire
 
 
-def check(wire: bytes, unsubscribe_url: str | None) -> None:
+def check(wire: bytes, unsubscribe_url: str | None, extra: str | None = None) -> None:
     """Raise Unsafe unless `wire` has exactly our headers, each once, and no bare CR, LF or NUL."""
     rest = wire.replace(b"\r\n", b"")
     if b"\r" in rest or b"\n" in rest or b"\0" in rest:
@@ -112,12 +116,21 @@ def check(wire: bytes, unsubscribe_url: str | None) -> None:
     head = wire.partition(b"\r\n\r\n")[0].split(b"\r\n")
     names = [row.partition(b":")[0].decode("ascii", "replace").lower() for row in head if row[:1] not in (b" ", b"\t")]
     expected = [name for name in HEADERS if unsubscribe_url is not None or name not in UNSUBSCRIBE]
+    expected += [extra.lower()] if extra else []
     if sorted(names) != sorted(expected):
         raise Unsafe(f"headers {', '.join(sorted(set(names) ^ set(expected)) or sorted(names))} are not as expected")
     if unsubscribe_url is not None and f"List-Unsubscribe: <{unsubscribe_url}>".encode() not in head:
         raise Unsafe("List-Unsubscribe was changed on its way to the wire")
     if any(len(row) > _LONGEST for row in head):
         raise Unsafe("a header line longer than 998 bytes (RFC 5322)")
+
+
+def _extra(header: tuple[str, str] | None) -> str:
+    if header is None:
+        return ""
+    if not _EXTRA.fullmatch(header[0]) or not _VALUE.fullmatch(header[1]):
+        raise Unsafe("a header that is none")
+    return f"{header[0]}: {header[1]}\r\n"
 
 
 # -- headers -------------------------------------------------------------------------------------------------------

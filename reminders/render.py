@@ -77,15 +77,18 @@ class _Shop:
 class Renderer:
     """Renders letters. `mail_from` writes for shops that have set no sender; `mark` stands before every subject.
 
-    `return_path` makes the envelope's sender of a person and a plan; without it that is the visible one.
+    `return_path` makes the envelope's sender of a person and a plan; without it that is the visible one. `told` makes
+    the header by which a mail provider hands back whose mail it was.
     """
 
     def __init__(
         self, *, links: Addresses, mail_from: str, mark: str = "",
         return_path: Callable[[Key, str], str] | None = None,
+        told: Callable[[Key, str], tuple[str, str]] | None = None,
     ) -> None:  # fmt: skip
         self._links = links
         self._return_path = return_path
+        self._told = told
         self._mail_from = mail_from
         self._mark = mark
         self._html = compiled((TEMPLATES / "layout.html").read_text(encoding="utf-8"), html=True)
@@ -104,6 +107,7 @@ class Renderer:
                 sender=(name or line(shop.profile.title, 100), address), to=letter.to, subject=parts.subject,
                 text=parts.text, html=parts.html, date=to_datetime(letter.written_at), message_id=message_id,
                 unsubscribe_url=self._links.unsubscribe_url(letter.key),
+                extra=self._told(letter.key, letter.plan_id) if self._told else None,
             )  # fmt: skip
         except (Unsafe, ValueError) as exc:
             raise Unfit("unsafe_content", f"The mail was not sent because of {exc}.") from exc

@@ -22,7 +22,9 @@ from reminders.sms.callbacks import Callbacks
 
 def of(settings: Settings, links: Links, callbacks: Callbacks, email: EmailChannel) -> dict[str, Medium]:
     """Every channel that is set up, by its name; raises ConfigurationError."""
-    mails = Renderer(links=links, mail_from=settings.mail_from, return_path=_return_path(settings))
+    mails = Renderer(
+        links=links, mail_from=settings.mail_from, return_path=_return_path(settings), told=_told(settings)
+    )
     media: dict[str, Medium] = {"email": Medium(mails, email)}
     push = PushChannel(keys_of(settings), anywhere=settings.push_endpoints == "any")
     pushes = PushRenderer(links=links)
@@ -52,3 +54,12 @@ def _return_path(settings: Settings) -> Callable[[Key, str], str] | None:
     verp.check_mailbox(mailbox)
     signer = verp.Secret(secret_of(settings))
     return lambda key, plan_id: verp.sender(mailbox, verp.make_token(signer, key, plan_id))
+
+
+def _told(settings: Settings) -> Callable[[Key, str], tuple[str, str]] | None:
+    """The header by which SendGrid or Postmark, where its webhook is set up, learns whose mail it was."""
+    provider = "sendgrid" if settings.sendgrid_key else "postmark" if settings.postmark_credentials else None
+    if provider is None:
+        return None
+    signer = verp.Secret(secret_of(settings))
+    return lambda key, plan_id: verp.provider_header(provider, verp.make_token(signer, key, plan_id))

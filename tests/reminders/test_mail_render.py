@@ -15,7 +15,10 @@ from hypothesis import strategies as st
 
 from cartwake.model import Item, person_id
 from cartwake.rules import MailTemplate
+from cartwake.settings import Settings
 from cartwake.shops import Shop, ShopProfile
+from reminders import channels
+from reminders.bounces import verp
 from reminders.clean import first_name, line, web_url
 from reminders.letter import Letter
 from reminders.links import Links
@@ -24,6 +27,7 @@ from reminders.outbox import Mail
 from reminders.planning import template_of
 from reminders.reader import Unfit
 from reminders.render import SHOWN, Renderer
+from reminders.sms.callbacks import Callbacks
 from tests.reminders.world import ANA, HOUR, LINKS, T0, Server, World, cart
 
 LANGUAGES = ("bg", "de", "en", "pl", "ro")
@@ -307,3 +311,18 @@ def test_only_a_shop_that_wants_to_know_has_the_pixel_in_its_mails() -> None:
     (token,) = re.findall(r'<img src="https://[^"]*/o/([^"]+)\.gif" width="1" height="1" alt=""[^>]*></body>', html)
     said = LINKS.read_pixel(token)
     assert (said.plan_id, said.cart_url) == ("f" * 32, "")
+
+
+@pytest.mark.parametrize(("settings", "name"), [
+    ({"sendgrid_key": "k"}, "X-SMTPAPI"), ({"postmark_credentials": "u:p"}, "X-PM-Metadata-cartwake"), ({}, None),
+])  # fmt: skip
+def test_a_mail_provider_is_told_whose_mail_it_is_and_hands_it_back(settings: dict[str, str], name: str | None) -> None:
+    own = Settings(secret="a secret of the tests", **settings)  # type: ignore[arg-type]
+    media = channels.of(own, LINKS, Callbacks("https://t.example.com", "s" * 20), channels.email(own))
+    message = parsed(media["email"].render(letter(), SHOP))
+    extra = [header for header in message if header.lower() not in HEADERS]
+    assert extra == ([name] if name else [])
+    if name:
+        token = re.findall(r"[a-z2-7]{40,}", str(message[name]))[0]
+        read = verp.read_token(verp.Secret("a secret of the tests"), token, ["main"])
+        assert (read.key, read.plan_id) == (("main", person_id(ANA)), "f" * 32)
