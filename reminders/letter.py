@@ -27,6 +27,7 @@ class Letter(Struct, frozen=True, kw_only=True):
     products: tuple[Item, ...] = ()  # bought with those in the cart
     text: str | None = None
     by_rule: bool = True  # not asked for by hand
+    again: bool = False  # the person has been written to since the cart was left
     push: PushTarget | None = None
     name: str | None
     locale: str | None
@@ -60,6 +61,7 @@ def letter_for(person: Person, key: Key, plan: Plan) -> Letter:
         gift=plan.gift,
         text=plan.text,
         by_rule=not plan.by_hand,
+        again=any(at >= cart.abandoned_at for known in person.standing.values() for at in known.written),
         push=browser,
         name=person.name,
         locale=person.locale,

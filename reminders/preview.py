@@ -67,6 +67,7 @@ def sample_letter(template: str, locale: str | None, shop: Shop, *, to: str, now
         expires_at=now + 72 * _HOUR,
         left_at=now - 2 * _HOUR,
         step=step,
+        again=step > 1,
         template=template,
         gift=Gift(code="SAMPLE-7K2P", until=now + 7 * 24 * _HOUR) if template != "cart" else None,
         products=products,

@@ -267,7 +267,7 @@ def _words(letter: Letter, values: dict[str, Any], speech: Speech) -> dict[str, 
     others = len(values["items"]) + more - 1
     things = f"{line(first, 60)} {speech.count('mail', 'more', others)}" if others else line(first, 80)
     said = speech.words["cart"] | speech.words.get(_occasion(letter, values["stage"]), {})
-    if letter.step > 1:
+    if letter.again:
         said = said | speech.words["again"]
     if gift:
         said = said | speech.words["offer"]

@@ -13,7 +13,7 @@ from cartwake.settings import Settings
 from local import stack
 from tests.conftest import CLICKHOUSE, KAFKA, docker_answers, free_port
 
-WAITING = ("tests/e2e", "tests/streams", "tests/faults")  # for rebalances, deadlines and processes that start
+WAITING = ("tests/e2e", "tests/streams", "tests/faults", "tests/local")  # for rebalances, deadlines, processes
 
 
 def main(arguments: list[str]) -> int:

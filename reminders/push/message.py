@@ -106,7 +106,7 @@ class PushRenderer:
             "first": line(first.name, 60) or line(first.sku, 60),
             "more": len(letter.items) - 1,
             "total": amount(letter.value, letter.currency, speech),
-            "step": letter.step,
+            "again": letter.again,
             "offer": gift and ": ".join(filter(None, (line(gift.text, 60), line(gift.code, 100)))),
             "until": gift and format_date(to_datetime(gift.until), "medium", locale=speech.locale),
         }

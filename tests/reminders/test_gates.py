@@ -74,6 +74,16 @@ def test_a_second_step_leaves_a_day_later_and_stops_on_a_purchase() -> None:
     assert world.time(T0 + 3 * DAY).work().said == ["sent", "sent", "recovered:bought"]
 
 
+def test_a_message_speaks_of_an_earlier_one_only_where_there_was_one() -> None:
+    steps = [{"only": {"stages": ["cart"]}}, {"only": {"stages": ["shipping"]}}, {"after": "1d"}]
+    world = World(steps=steps).hear(cart(consent=True), at=T0)
+    sent = [e.letter for e in world.commit() if type(e).__name__ == "Send"]
+    assert [(letter.step, letter.again) for letter in sent] == [(2, False)]
+    world = World(steps=steps).hear(cart(consent=True), at=T0).work().time(T0 + DAY)
+    sent = [e.letter for e in world.commit() if type(e).__name__ == "Send"]
+    assert [(letter.step, letter.again) for letter in sent] == [(3, True)]
+
+
 def test_a_later_step_waits_until_the_cap_lets_it_through() -> None:
     world = World(steps=[{}, {"after": "12h"}]).hear(cart(consent=True), at=T0 + HOUR).work()
     world.time(T0 + 12 * HOUR).work()

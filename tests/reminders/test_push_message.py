@@ -85,7 +85,7 @@ def test_every_language_has_words_of_its_own_for_each_template(language: str) ->
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_second_reminder_says_something_else_and_an_offer_says_its_code_and_end(language: str) -> None:
-    first, second = (content(RENDER(letter(locale=language, step=n), SHOP)) for n in (1, 2))
+    first, second = (content(RENDER(letter(locale=language, step=n, again=n > 1), SHOP)) for n in (1, 2))
     assert first["title"] != second["title"]
     gift = Gift(code="SAVE-10", until=T0 + DAY, text="10 %")
     offered = content(RENDER(letter(locale=language, gift=gift), SHOP))["body"]
