@@ -71,14 +71,15 @@ def sends(ground: Ground) -> Result:
             process = _role(running, "reminders")
             try:
                 for number in range(kills):
-                    until(lambda number=number: len(server.taken) >= carts * number // (kills + 1), "mails", 120)
+                    share = carts * number // (kills + 1)
+                    until(lambda share=share: len(_ended(messages)) >= share, "plans that end", 120)
                     time.sleep(draw.random())
-                    before = len(server.taken)
+                    before = len(_ended(messages))
                     process.kill()
                     process.wait()
                     began = time.monotonic()
                     process = _role(running, "reminders")
-                    until(lambda before=before: len(server.taken) > before + 64, "mails after a kill", 120)
+                    until(lambda before=before: len(_ended(messages)) > before, "plans that end after a kill", 120)
                     took.append(time.monotonic() - began)
                 until(lambda: len(_ended(messages)) >= carts, "every plan ends", 240)
                 _read_by(sink, running, store_rows=carts)
