@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from functools import lru_cache
 from typing import Final
 
 from cartwake.errors import ConfigurationError
@@ -25,6 +26,7 @@ def duration(text: str) -> timedelta:
     return found
 
 
+@lru_cache(maxsize=4096)  # asked for with each plan
 def duration_ms(text: str) -> int:
     """`text` in milliseconds; raises ConfigurationError."""
     return duration(text) // timedelta(milliseconds=1)

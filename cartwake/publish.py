@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import confluent_kafka
 
@@ -12,6 +12,12 @@ from cartwake.settings import Settings
 from cartwake.topics import DEAD_LETTER_BYTES, Topic
 
 Headers = Mapping[str, bytes]
+
+
+class Records(Protocol):
+    """Writes a record and returns when the broker has it, or raises Unavailable; a `Publisher` does."""
+
+    def send_and_wait(self, topic: Topic, key: str, value: bytes | None, *, timeout: float = ...) -> None: ...
 
 
 class Publisher:

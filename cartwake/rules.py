@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from cartwake.durations import duration, duration_ms
+from cartwake.durations import duration
 from cartwake.errors import ConfigurationError, InvalidEvent
 from cartwake.model import Channel
 from cartwake.money import check_amount, check_currency
@@ -123,7 +123,7 @@ class MailTemplate(Struct, frozen=True, forbid_unknown_fields=True):
 
 def check(rules: ReminderRules) -> None:
     """Raise ConfigurationError unless the rules make sense together."""
-    ms(rules.expiry), ms(rules.attribution)
+    duration(rules.expiry), duration(rules.attribution)
     for number, step in enumerate(rules.steps, 1):
         try:
             _check_step(step)
@@ -163,7 +163,7 @@ def _check_step(step: Step) -> None:
         if low is not None and high is not None and low > high:
             raise ConfigurationError(f"only: from {low} to {high} is empty")
     if step.offer is not None:
-        ms(step.offer.valid)
+        duration(step.offer.valid)
         if (step.offer.pool is None) == (step.offer.callback is None):
             raise ConfigurationError("offer: name either a pool or a callback")
 
@@ -181,9 +181,3 @@ def zone(name: str) -> ZoneInfo | None:
         return ZoneInfo(name)
     except (ValueError, OSError, KeyError):  # ZoneInfoNotFoundError is a KeyError
         return None
-
-
-@lru_cache(maxsize=4096)
-def ms(text: str) -> int:
-    """A duration of the rules in milliseconds; raises ConfigurationError."""
-    return duration_ms(text)

@@ -29,6 +29,7 @@ from cartwake.errors import MailUnavailable, Rejected
 from cartwake.model import LATEST, Moment, encode
 from reminders.clean import line
 from reminders.person import Gift
+from reminders.public import is_public
 
 SIGNATURE: Final = "Cartwake-Signature"
 MOST_BYTES: Final = 16 * 1024
@@ -211,14 +212,8 @@ async def _resolved(url: str, *, loopback: bool, lookup: LookUp) -> tuple[httpx.
 def check_public(host: str, addresses: Sequence[str], *, loopback: bool = False) -> None:
     """Raise Rejected unless every address is one of the public internet (or loopback, where that is allowed)."""
     for text in addresses:
-        address = ip_address(text.partition("%")[0])
-        inner = getattr(address, "ipv4_mapped", None) or getattr(address, "sixtofour", None) or address
-        teredo = getattr(address, "teredo", None)
-        if loopback and inner.is_loopback:
-            continue
-        if (
-            teredo or not inner.is_global or inner.is_multicast or inner.is_reserved
-        ):  # reserved: translators of IPv4, too
+        address = text.partition("%")[0]
+        if not is_public(address) and not (loopback and ip_address(address).is_loopback):
             raise Rejected(f"offer callback: {host} is not an address of the public internet")
     if not addresses:
         raise Rejected(f"offer callback: {host} has no address")

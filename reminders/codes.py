@@ -8,8 +8,9 @@ from collections import defaultdict, deque
 from collections.abc import Iterator
 from typing import Any, Final
 
+from cartwake.durations import duration_ms
 from cartwake.model import OfferCode
-from cartwake.rules import Offer, ms
+from cartwake.rules import Offer
 from cartwake.stage import Table
 from reminders.links import ERASED
 from reminders.person import Code, Gift, Key, Person, Plan
@@ -45,7 +46,7 @@ class Codes:
             return None
         code = free.popleft()
         self._table.put(_key(shop_id, pool, code), Code(plan_id=plan_id))
-        return Gift(code=code, until=now + ms(offer.valid), text=offer.text, pool=pool)
+        return Gift(code=code, until=now + duration_ms(offer.valid), text=offer.text, pool=pool)
 
     def put_back(self, shop_id: str, gift: Gift) -> None:
         """The code is free again: no message with it has left."""

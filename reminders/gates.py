@@ -12,7 +12,7 @@ from cartwake.rules import Audience, QuietHours, Step, zone
 from cartwake.shops import Shop
 from reminders.address import check_address
 from reminders.numbers import check_number
-from reminders.person import Cart, Person, Plan, Stop, Wait
+from reminders.person import Cart, Person, Plan, Stop, Wait, suppressed
 
 DAY_MS: Final = timedelta(days=1) // timedelta(milliseconds=1)
 AGAIN_MS: Final = timedelta(minutes=5) // timedelta(milliseconds=1)
@@ -54,11 +54,11 @@ def stopped(person: Person, plan: Plan) -> Stop | None:
     if person.bought_at >= plan.last_activity:
         return Stop("message.recovered", "bought", _bought_words(person.order_id))
     if cart is not None and cart.closed is not None and cart.closed != "bought":
-        return _suppressed(cart.closed, _CLOSED[cart.closed])
+        return suppressed(cart.closed, _CLOSED[cart.closed])
     if _another_episode(person, plan):
-        return _suppressed("returned", _CLOSED["returned"])
+        return suppressed("returned", _CLOSED["returned"])
     reason = silence(person, plan.channel)
-    return None if reason is None else _suppressed(reason, _SILENCED[reason])
+    return None if reason is None else suppressed(reason, _SILENCED[reason])
 
 
 def held_back(person: Person, plan: Plan, *, now: int, shop: Shop) -> Stop | None:
@@ -92,25 +92,25 @@ def _switched_off(plan: Plan, shop: Shop) -> Stop | None:
     if plan.by_hand:
         return None
     if not shop.reminders.enabled:
-        return _suppressed("disabled", "Reminders are switched off for this shop.")
+        return suppressed("disabled", "Reminders are switched off for this shop.")
     if step_of(plan, shop) is None:
-        return _suppressed("no_rules", f"The shop's rules have no step {plan.step} by {plan.channel} any more.")
+        return suppressed("no_rules", f"The shop's rules have no step {plan.step} by {plan.channel} any more.")
     return None
 
 
 def _unreachable(person: Person, plan: Plan, shop: Shop) -> Stop | None:
     known = {"email": person.email, "sms": person.phone, "push": person.push or None}[plan.channel]
     if known is None:
-        return _suppressed("no_address", _MISSING[plan.channel])
+        return suppressed("no_address", _MISSING[plan.channel])
     if plan.channel == "email" and person.email and _is_blocked(person.email, shop.reminders.blocked):
-        return _suppressed("blocked", "The address is on the shop's block list.")
+        return suppressed("blocked", "The address is on the shop's block list.")
     problem = None
     if plan.channel == "email":
         problem = check_address(person.email or "")
     elif plan.channel == "sms":
         problem = check_number(person.phone or "", shop.profile.phone_region)
     name = "telephone number" if plan.channel == "sms" else "e-mail address"
-    return None if problem is None else _suppressed("invalid_address", f"The {name} can't be written to: {problem}")
+    return None if problem is None else suppressed("invalid_address", f"The {name} can't be written to: {problem}")
 
 
 def _not_agreed(person: Person, plan: Plan) -> Stop | None:
@@ -119,7 +119,7 @@ def _not_agreed(person: Person, plan: Plan) -> Stop | None:
         return None
     name = _NAMES[plan.channel]
     words = f"The person refused reminders as {name}." if consent else f"No consent to {name} is recorded."
-    return _suppressed("no_consent", words)
+    return suppressed("no_consent", words)
 
 
 def _not_meant(person: Person, plan: Plan, shop: Shop) -> Stop | None:
@@ -127,7 +127,7 @@ def _not_meant(person: Person, plan: Plan, shop: Shop) -> Stop | None:
     if step is None:
         return None
     words = _outside(step.audience, person, person.carts.get(plan.cart_id), plan)
-    return None if words is None else _suppressed("audience", words)
+    return None if words is None else suppressed("audience", words)
 
 
 def _outside(audience: Audience, person: Person, cart: Cart | None, plan: Plan) -> str | None:
@@ -151,7 +151,7 @@ def _too_many(person: Person, plan: Plan, now: int, shop: Shop) -> Stop | None:
     again = plan.held == "uncertain"  # what may have left is sent once more
     if waits or again or _free_at(person, plan, now, shop) is None:
         return None
-    return _suppressed("daily_limit", _limit_words(person, plan, now, shop))
+    return suppressed("daily_limit", _limit_words(person, plan, now, shop))
 
 
 def _free_at(person: Person, plan: Plan, now: int, shop: Shop) -> int | None:
@@ -203,10 +203,6 @@ def _another_episode(person: Person, plan: Plan) -> bool:
     """Whether the cart has been used, and left again, since the plan was made."""
     cart = person.carts.get(plan.cart_id)
     return cart is not None and plan.abandonment_id is not None and cart.abandonment_id != plan.abandonment_id
-
-
-def _suppressed(reason: str, words: str) -> Stop:
-    return Stop("message.suppressed", reason, words)
 
 
 def _bought_words(order_id: str | None) -> str:

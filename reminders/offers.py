@@ -6,8 +6,9 @@ from typing import Self
 
 from msgspec import Struct
 
+from cartwake.durations import duration_ms
 from cartwake.errors import MailUnavailable, Rejected
-from cartwake.rules import Offer, ms
+from cartwake.rules import Offer
 from cartwake.signing import shop_secret
 from reminders import callback
 from reminders.outcomes import Held, Later
@@ -36,7 +37,7 @@ class Wish(Struct, frozen=True):
             value=Decimal(cart.value) if cart and cart.value else None,
             currency=cart.currency if cart else None,
         )
-        return cls(offer.callback or "", ms(offer.valid), offer.text, wanted)
+        return cls(offer.callback or "", duration_ms(offer.valid), offer.text, wanted)
 
 
 class Offers:

@@ -61,6 +61,11 @@ class Stop(Struct, frozen=True, array_like=True):
     words: str
 
 
+def suppressed(reason: str, words: str) -> Stop:
+    """The end of a plan by one of the rules."""
+    return Stop("message.suppressed", reason, words)
+
+
 class Wait(Struct, frozen=True, array_like=True):
     """Why a plan that is due waits, and until when it need not be looked at again."""
 

@@ -12,10 +12,11 @@ from typing import Final
 from msgspec import Struct
 
 from cartwake.clock import rfc3339
+from cartwake.durations import duration_ms
 from cartwake.model import derived_id
-from cartwake.rules import BY_STAGE, Conditions, ReminderRules, Step, ms
+from cartwake.rules import BY_STAGE, Conditions, ReminderRules, Step
 from reminders.messages import plan_id_for
-from reminders.person import Cart, Key, Person, Plan, Stop
+from reminders.person import Cart, Key, Person, Plan, Stop, suppressed
 
 DAY_MS: Final = timedelta(days=1) // timedelta(milliseconds=1)
 _OF_STAGE: Final = {"shipping": "shipping", "payment": "payment", "review": "payment"}
@@ -73,7 +74,7 @@ def _plan(event: Left, step: Step, number: int, now: int, rules: ReminderRules) 
             template, variant = one.template, one.name
             if (place := place - one.share) < 0:
                 break
-    due_at = cart.abandoned_at + ms(step.after)
+    due_at = cart.abandoned_at + duration_ms(step.after)
     return Plan(
         plan_id=plan_id_for(abandonment, event.key[1], step=number, channel=step.channel),
         cart_id=event.cart_id,
@@ -84,7 +85,7 @@ def _plan(event: Left, step: Step, number: int, now: int, rules: ReminderRules) 
         variant=variant,
         made_at=now,
         due_at=due_at,
-        expires_at=due_at + ms(rules.expiry),
+        expires_at=due_at + duration_ms(rules.expiry),
         last_activity=cart.last_activity,
     )
 
@@ -93,22 +94,22 @@ def _plan(event: Left, step: Step, number: int, now: int, rules: ReminderRules) 
 def _for_none(event: Left, rules: ReminderRules) -> Stop | None:
     """Why this abandonment is written about in no step, or None."""
     if not rules.enabled:
-        return _suppressed("disabled", "Reminders are switched off for this shop.")
+        return suppressed("disabled", "Reminders are switched off for this shop.")
     if not rules.steps:
-        return _suppressed("no_rules", "The shop has no rules for reminders, so nobody is written to.")
+        return suppressed("no_rules", "The shop has no rules for reminders, so nobody is written to.")
     if rules.enabled_at is not None and event.cart.abandoned_at < rules.enabled_at:
         since = rfc3339(rules.enabled_at)[:16].replace("T", " ")
-        return _suppressed("before_rules", f"The cart was left before reminders were switched on ({since} UTC).")
+        return suppressed("before_rules", f"The cart was left before reminders were switched on ({since} UTC).")
     if drawn("holdout", *event.key, event.cart.abandonment_id) < rules.holdout:
         words = f"Belongs to the {rules.holdout} % that nobody is written to, to measure what reminders do."
-        return _suppressed("holdout", words)
+        return suppressed("holdout", words)
     return None
 
 
 # -- conditions ------------------------------------------------------------------------------------------------------
 def _unmet(only: Conditions, person: Person, cart: Cart) -> Stop | None:
     words = next(_reasons(only, person, cart), None)
-    return None if words is None else _suppressed("conditions", words)
+    return None if words is None else suppressed("conditions", words)
 
 
 def _reasons(only: Conditions, person: Person, cart: Cart) -> Iterator[str]:
@@ -136,7 +137,3 @@ def _reasons(only: Conditions, person: Person, cart: Cart) -> Iterator[str]:
 
 def _any(names: tuple[str, ...]) -> str:
     return ", ".join(names[:-1]) + " or " + names[-1] if len(names) > 1 else names[0]
-
-
-def _suppressed(reason: str, words: str) -> Stop:
-    return Stop("message.suppressed", reason, words)

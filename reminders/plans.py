@@ -13,8 +13,9 @@ from msgspec.structs import replace
 
 from cartwake import topics
 from cartwake.clock import rfc3339, to_datetime
+from cartwake.durations import duration_ms
 from cartwake.model import SubscriberEvent, derived_id, encode
-from cartwake.rules import Offer, ms
+from cartwake.rules import Offer
 from cartwake.shops import Shop
 from reminders import planning
 from reminders.fold import stand
@@ -229,7 +230,7 @@ def _asked(person: Person, key: Key, request: Request, *, now: int, shop: Shop) 
         text=request.text,
         made_at=now,
         due_at=now,
-        expires_at=now + ms(shop.reminders.expiry),
+        expires_at=now + duration_ms(shop.reminders.expiry),
         last_activity=cart.last_activity if cart else now,
     )
     person = _planned(person, key, asked, f"Asked for by {asked.requested_by}.", now=now)

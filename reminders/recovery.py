@@ -26,7 +26,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
@@ -34,14 +34,15 @@ from cartwake.cart import CartReader, CurrentCart
 from cartwake.clock import Clock, SystemClock, rfc3339, to_datetime
 from cartwake.errors import InvalidEvent, Rejected, SinkUnavailable, Unavailable
 from cartwake.model import DeviceEvent, Id, Message, derived_id, encode
+from cartwake.publish import Records
 from cartwake.shops import Shop, Shops
 from cartwake.topics import DEVICE_EVENTS, MESSAGES, Topic
+from reminders import bodies
 from reminders.clean import web_url
 from reminders.limits import Buckets, neighbourhood
 from reminders.links import HOME, Links, Recovery
 from reminders.machines import machine
 from reminders.pages import HEADERS, Pages
-from reminders.tracking import Records
 
 log = logging.getLogger(__name__)
 
@@ -196,8 +197,8 @@ class _Recovering:
         if isinstance(found, Response):
             return found
         try:
-            device = msgspec.json.decode(await _body(request), type=Device)
-        except (InvalidEvent, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+            device = msgspec.json.decode(await bodies.read(request, MOST_BODY), type=Device)
+        except (bodies.Refused, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
             return _no(400, "body", f'{exc}; send {{"device_id": "…"}}')
         event = DeviceEvent(
             event_id=derived_id("link", found.plan_id, device.device_id),
@@ -311,19 +312,6 @@ def _said(cart: CurrentCart) -> dict[str, Any]:
         "changed_at": rfc3339(cart.changed_at),
         "items": cart.items,
     }
-
-
-async def _body(request: Request) -> bytes:
-    body = bytearray()
-    try:
-        async with asyncio.timeout(10):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > MOST_BODY:
-                    raise InvalidEvent(f"more than {MOST_BODY} bytes")
-    except (ClientDisconnect, TimeoutError) as exc:
-        raise InvalidEvent("the body did not arrive") from exc
-    return bytes(body)
 
 
 def _no(status: int, reason: str, words: str, headers: dict[str, str] | None = None) -> Response:

@@ -9,19 +9,21 @@ ends the mails.
 """
 
 import logging
-from typing import Any, Final, Literal, Protocol, cast
+from typing import Any, Final, Literal, cast
 from urllib.parse import parse_qs
 
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from cartwake.clock import Clock, SystemClock, to_datetime
 from cartwake.errors import InvalidEvent, Unavailable
 from cartwake.model import Channel, Consent, SubscriberEvent, derived_id, encode
+from cartwake.publish import Records
 from cartwake.shops import Shop, Shops
 from cartwake.topics import SUBSCRIBER_EVENTS, Topic
+from reminders import bodies
 from reminders.clean import line
 from reminders.links import Links
 from reminders.pages import CHANNELS, Pages, spoken
@@ -34,12 +36,6 @@ _MOST_BODY: Final = 4_096
 #: What is wanted, and for which channels; none: nothing was ticked.
 Wish = tuple[Literal["stop", "all", "again"], tuple[Channel, ...]]
 ONE_CLICK: Final[Wish] = ("stop", ("email",))
-
-
-class Records(Protocol):
-    """Writes a record and returns when the broker has it, or raises Unavailable."""
-
-    def send_and_wait(self, topic: Topic, key: str, value: bytes | None, *, timeout: float = ...) -> None: ...
 
 
 def routes(links: Links, publisher: Records, shops: Shops, clock: Clock | None = None) -> list[Route]:
@@ -123,12 +119,7 @@ def _consent_text(request: Request, shop: Shop) -> str:
 
 async def _body(request: Request) -> bytes:
     """The body; empty when it is longer than any choice, or broken off: that is no reason not to unsubscribe."""
-    body = b""
     try:
-        async for part in request.stream():
-            body += part
-            if len(body) > _MOST_BODY:
-                return b""
-    except ClientDisconnect:
+        return await bodies.read(request, _MOST_BODY)
+    except bodies.Refused:
         return b""
-    return body

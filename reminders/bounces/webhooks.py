@@ -18,8 +18,9 @@ from starlette.routing import Route
 from cartwake.clock import Clock, SystemClock
 from cartwake.errors import ConfigurationError, InvalidEvent, Unavailable
 from cartwake.shops import Shops
+from reminders.bodies import Refused
 from reminders.bounces import providers
-from reminders.bounces.bodies import Bodies, Refused
+from reminders.bounces.bodies import Bodies
 from reminders.bounces.intake import Feedback, Intake, Returns
 from reminders.bounces.record import Records
 from reminders.bounces.signatures import (

@@ -23,7 +23,8 @@ from cartwake.errors import MailUnavailable
 from cartwake.model import PushTarget
 from reminders.clean import line
 from reminders.outcomes import Failed, Sent, Uncertain
-from reminders.push.endpoints import check_endpoint, check_keys, is_public, origin_of
+from reminders.public import is_public
+from reminders.push.endpoints import check_endpoint, check_keys, origin_of
 from reminders.push.keys import Keys
 from reminders.push.message import Push
 

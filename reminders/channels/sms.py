@@ -14,6 +14,7 @@ import httpx
 
 from cartwake.errors import MailUnavailable
 from cartwake.settings import Settings
+from reminders.channels.pace import Pace
 from reminders.links import Links
 from reminders.outbox import Medium
 from reminders.outcomes import Failed, Sent, Uncertain
@@ -65,7 +66,7 @@ class SmsChannel:
         self._answer = timeout + answer
         self._sleep = sleep
         self._monotonic = monotonic
-        self._turn = 0.0
+        self._pace = Pace(settings.sms_rate)
         self._away: tuple[float, str] = (0.0, "")
         self._client = httpx.AsyncClient(
             follow_redirects=False,
@@ -81,7 +82,8 @@ class SmsChannel:
         until, words = self._away
         if self._monotonic() < until:
             raise MailUnavailable(words)
-        await self._wait_for_turn()
+        if pause := self._pace.turn(self._monotonic()):
+            await self._sleep(pause)
         result = await self._ask(message)
         if isinstance(result, Uncertain) and self._gateway.idempotent:
             raise MailUnavailable("the SMS gateway did not answer; it will be asked again about the same message")
@@ -121,13 +123,6 @@ class SmsChannel:
             return judge(self._gateway, answer.status_code, body, message_id=message.message_id, hidden=self._hidden)
         except MailUnavailable as exc:
             raise self._unavailable(str(exc), _back_off(answer.headers.get("Retry-After"))) from exc
-
-    async def _wait_for_turn(self) -> None:
-        now = self._monotonic()
-        turn = max(now, self._turn)
-        self._turn = turn + 1 / self._settings.sms_rate
-        if turn > now:
-            await self._sleep(turn - now)
 
     def _unavailable(self, words: str, back_off: float) -> MailUnavailable:
         self._away = (self._monotonic() + back_off, words)

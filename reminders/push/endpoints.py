@@ -1,6 +1,5 @@
-"""Which browsers may be sent to: endpoints come from outside, and must not lead inside (SSRF)."""
+"""Which browsers may be sent to: endpoints come from outside, and must not lead inside (see `reminders.public`)."""
 
-import ipaddress
 import re
 from base64 import urlsafe_b64decode
 from typing import Final
@@ -13,24 +12,6 @@ from reminders.clean import web_url
 
 _OURS: Final = ("localhost", "local", "internal", "home.arpa")
 _NAME: Final = re.compile(r"([a-z0-9_-]{1,63}\.)+[a-z]([a-z0-9-]*[a-z0-9])?", re.IGNORECASE)
-#: Public by their numbers, and yet a way inside: metadata of Azure and Oracle; NAT64, 6to4 and Teredo wrap IPv4.
-_INSIDE: Final = tuple(
-    ipaddress.ip_network(text)
-    for text in ("168.63.129.16/32", "192.0.0.0/24", "64:ff9b::/32", "2002::/16", "2001::/32")
-)
-
-
-def is_public(address: str) -> bool:
-    """Whether the IP address is one of the public internet."""
-    try:
-        found = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:
-        found = found.ipv4_mapped
-    if any(found.version == network.version and found in network for network in _INSIDE):
-        return False
-    return found.is_global and not (found.is_multicast or found.is_reserved)
 
 
 def check_endpoint(text: str, *, anywhere: bool = False) -> str | None:

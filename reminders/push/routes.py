@@ -6,7 +6,6 @@ in   POST /push/subscribe: a browser of that person takes messages
 out  subscriber-events, subscriber_id: subscriber.consented, subscriber.updated
 """
 
-import asyncio
 import hmac
 import logging
 from functools import cache
@@ -17,7 +16,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta, Struct
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -36,21 +35,21 @@ from cartwake.model import (
     encode,
     subscriber_id_for,
 )
+from cartwake.publish import Records
 from cartwake.shops import Shops
 from cartwake.topics import SUBSCRIBER_EVENTS
+from reminders import bodies
 from reminders.address import check_address
 from reminders.clean import line, web_url
 from reminders.push.endpoints import check_endpoint, check_keys, origin_of
 from reminders.push.keys import Keys
 from reminders.push.rates import Rate
 from reminders.push.tokens import MOST_TOKEN, Grant, Tokens
-from reminders.tracking import Records
 
 log = logging.getLogger(__name__)
 
 STATIC: Final = Path(__file__).parent / "static"
 MOST_BODY: Final = 8 * 1024
-_SECONDS: Final = 10.0
 _HOUR_MS: Final = 3_600_000
 _SCRIPT: Final = {"Cache-Control": "public, max-age=3600", "Cross-Origin-Resource-Policy": "cross-origin"}
 
@@ -266,18 +265,10 @@ async def _body(request: Request) -> bytes:
     """The body, bounded in size and time; raises _No."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise _No(415, "Content-Type must be application/json")
-    body = bytearray()
     try:
-        async with asyncio.timeout(_SECONDS):
-            async for part in request.stream():
-                body += part
-                if len(body) > MOST_BODY:
-                    raise _No(413, f"a body may have {MOST_BODY} bytes")
-    except TimeoutError as exc:
-        raise _No(408, f"the body did not arrive within {_SECONDS:g} s") from exc
-    except ClientDisconnect as exc:
-        raise _No(400, "the connection ended inside the body") from exc
-    return bytes(body)
+        return await bodies.read(request, MOST_BODY)
+    except bodies.Refused as exc:
+        raise _No(exc.status, str(exc)) from exc
 
 
 def _decoded(body: bytes, kind: type[Any]) -> Any:

@@ -14,7 +14,7 @@ import hmac
 import logging
 import re
 from collections.abc import Mapping, Sequence
-from typing import Final, Protocol
+from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
 from starlette.concurrency import run_in_threadpool
@@ -25,8 +25,10 @@ from starlette.routing import Route
 from cartwake.clock import Clock, SystemClock, rfc3339, to_datetime
 from cartwake.errors import InvalidEvent, Unavailable
 from cartwake.model import DEFAULT_SHOP, Message, SubscriberEvent, derived_id, encode
+from cartwake.publish import Records
 from cartwake.shops import Shops
-from cartwake.topics import MESSAGES, SUBSCRIBER_EVENTS, Topic
+from cartwake.topics import MESSAGES, SUBSCRIBER_EVENTS
+from reminders import bodies
 from reminders.clean import line
 from reminders.sms.callbacks import Callbacks, Receipt
 from reminders.sms.gateway import TWILIO_GONE, TWILIO_STOPPED
@@ -46,12 +48,6 @@ _STOP: Final = frozenset(
 #: As the first of several words these mean the same, and nothing else.
 _STOP_FIRST: Final = frozenset({"stop", "stopp", "стоп", "unsubscribe", "abmelden", "dezabonare"})
 _NO_ANSWER: Final = '<?xml version="1.0" encoding="UTF-8"?><Response></Response>'
-
-
-class Records(Protocol):
-    """Writes a record and returns when the broker has it, or raises Unavailable."""
-
-    def send_and_wait(self, topic: Topic, key: str, value: bytes | None, *, timeout: float = ...) -> None: ...
 
 
 def routes(
@@ -134,11 +130,10 @@ class _Webhooks:
 
     async def _signed(self, request: Request) -> Mapping[str, str] | Response:
         """The fields of a request that Twilio has signed, else the answer to it."""
-        body = b""
-        async for part in request.stream():
-            body += part
-            if len(body) > _MOST_BODY:
-                return PlainTextResponse("too long\n", 413)
+        try:
+            body = await bodies.read(request, _MOST_BODY)
+        except bodies.Refused as exc:
+            return PlainTextResponse(f"{exc}\n", exc.status)
         try:
             fields = parse_qsl(
                 body.decode("ascii"), keep_blank_values=True, strict_parsing=bool(body), max_num_fields=_MOST_FIELDS

@@ -219,7 +219,7 @@ def test_neither_secret_nor_signature_nor_code_is_in_what_may_be_logged() -> Non
         "https://10.0.0.1/", "https://192.168.1.1/", "https://172.16.0.1/", "https://169.254.169.254/latest/meta-data",
         "https://0.0.0.0/", "https://[::ffff:127.0.0.1]/", "https://[fd00::1]/", "https://[fe80::1]/",
         "https://2130706433/", "https://0x7f000001/", "https://0177.0.0.1/", "https://127.1/",
-        "https://[64:ff9b::7f00:1]/", "https://[2002:7f00:1::]/", "https://224.0.0.1/", "https://100.64.0.1/",
+        "https://[64:ff9b::7f00:1]/", "https://[2002:7f00:1::]/", "https://224.0.0.1/", "https://100.64.0.1/", "https://168.63.129.16/",
     ],
 )  # fmt: skip
 def test_addresses_that_are_not_of_the_public_internet_are_never_called(url: str) -> None:

@@ -18,7 +18,8 @@ from cartwake.settings import Settings
 from reminders.channels.push import PushChannel
 from reminders.outbox import deliver
 from reminders.outcomes import Failed, Later, Sent, Uncertain
-from reminders.push.endpoints import check_endpoint, is_public
+from reminders.public import is_public
+from reminders.push.endpoints import check_endpoint
 from reminders.push.keys import keys_of
 from reminders.push.message import Push
 from tests.reminders.push_service import P256, Browser, Service, certificate, claims, raw
