@@ -48,6 +48,7 @@ from cartwake.rules import ReminderRules
 from cartwake.settings import Settings
 from cartwake.shops import set_for
 from local.kafka import free_port
+from local.mailbox import answers
 from reminders.person import Cart, Person
 from reminders.planning import Left, plan
 
@@ -296,7 +297,10 @@ def sink() -> Iterator[int]:
     user = ["-u", "nobody"] if os.geteuid() == 0 else []
     process = subprocess.Popen([program, *user, f"127.0.0.1:{port}", "256"])
     try:
-        time.sleep(0.5)
+        while not answers(port):
+            if process.poll() is not None:
+                raise SystemExit(f"smtp-sink ended with {process.returncode}")
+            time.sleep(0.05)
         yield port
     finally:
         process.terminate()

@@ -16,7 +16,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 import httpcore
-from pywebpush import WebPusher  # type: ignore[import-untyped]
+from pywebpush import WebPusher
 
 from cartwake.clock import Clock, SystemClock
 from cartwake.errors import MailUnavailable
