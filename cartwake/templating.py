@@ -1,8 +1,9 @@
-"""Templates of mails as a shop's staff may write them: a part of Jinja2 whose cost is known before it runs. Pure.
+"""Templates as a shop's staff may write them: a part of Jinja2 whose cost is known before it runs. Pure.
 
-Mails are made on the event loop of `reminders`, where nothing can interrupt a loop of a thousand million rounds. So a
-template has none: only the lists of a mail can be walked through, nothing can be called, and no value can be made
+Messages are made on the event loop of `reminders`, where nothing can interrupt a loop of a thousand million rounds. So
+a template has none: only the lists of a mail can be walked through, nothing can be called, and no value can be made
 longer than those that are given. `steps` counts the most that a template can do; a long one is refused when it is set.
+What is here of `MailTemplate` is about mails; text messages and pushes are in `cartwake.short_templates`.
 """
 
 from collections.abc import Mapping
@@ -56,11 +57,11 @@ FAULTS: Final = (
 
 
 class TooLong(TemplateRuntimeError):
-    """What a template wrote is longer than a mail may be."""
+    """What a template wrote is longer than a message may be."""
 
 
 class Missing(StrictUndefined):
-    """A value that is known to be sometimes unknown: `{% if name %}` is false, `{{ name }}` holds the mail."""
+    """A value that is known to be sometimes unknown: `{% if name %}` is false, `{{ name }}` holds the message."""
 
     __slots__ = ()
 
@@ -68,6 +69,7 @@ class Missing(StrictUndefined):
         return False
 
 
+@lru_cache(maxsize=64)
 def missing(name: str) -> Missing:
     """The value of `name` where it is not known."""
     return Missing(hint=f"{name} is not known", name=name, exc=UndefinedError)
@@ -91,7 +93,7 @@ class _Sandbox(ImmutableSandboxedEnvironment):
 
 
 def environment(*, html: bool) -> Environment:
-    """Jinja2 for mails: sandboxed, strict, and escaping what goes into HTML."""
+    """Jinja2 for messages: sandboxed, strict, and escaping what goes into HTML."""
     env = _Sandbox(
         autoescape=html, undefined=StrictUndefined, finalize=_writable, trim_blocks=True, lstrip_blocks=True,
         cache_size=0,
@@ -255,9 +257,23 @@ def own(template: MailTemplate) -> Own | ConfigurationError:
         return exc
 
 
+def tried(source: str, values: Mapping[str, Any], most: int, *, html: bool = False) -> str:
+    """What a template says of sample values; raises ConfigurationError, naming the line, unless it may run and does.
+
+    The names of `values` are all that it may use.
+    """
+    env = _HTML if html else _PLAIN
+    _checked(env, source, frozenset(values))
+    template = env.from_string(source)
+    try:
+        return write(template, values, most)
+    except FAULTS as exc:
+        line = line_of(template, exc)
+        raise ConfigurationError(f"{'' if line is None else f'line {line}: '}{exc}") from exc
+
+
 def check(template: MailTemplate) -> None:
     """Raise ConfigurationError, naming part and line, unless the template can make a mail of the sample."""
-    known = frozenset(SAMPLE)
     for part, source, most in (
         ("subject", template.subject, MOST_SUBJECT),
         ("html", template.html, MOST_HTML),
@@ -265,15 +281,8 @@ def check(template: MailTemplate) -> None:
     ):  # fmt: skip
         if not source:
             continue
-        env = _HTML if part == "html" else _PLAIN
         try:
-            _checked(env, source, known)
-            as_written = env.from_string(source)
-            try:
-                write(as_written, sample(html=part == "html"), most)
-            except FAULTS as exc:
-                line = line_of(as_written, exc)
-                raise ConfigurationError(f"{'' if line is None else f'line {line}: '}{exc}") from exc
+            tried(source, sample(html=part == "html"), most, html=part == "html")
             ready = compiled(source, html=part == "html")
             try:
                 written = write(ready, sample(html=part == "html"), most)
