@@ -51,19 +51,20 @@ class Push:
 
 
 class PushRenderer:
-    """Renders letters as push messages."""
+    """Renders letters as push messages; `mark` stands before every title."""
 
-    def __init__(self, *, links: Addresses, folder: Path = TEMPLATES) -> None:
+    def __init__(self, *, links: Addresses, mark: str = "", folder: Path = TEMPLATES) -> None:
         self._links = links
+        self._mark = mark
         self._built_in = BuiltIn(folder, "push")
 
     def __call__(self, letter: Letter, shop: Shop) -> Push:
         """The push message of a letter; raises Unfit."""
         title, body = self.words(letter, shop)
-        image = web_url(letter.items[0].image)
+        image = web_url(letter.items[0].image) if letter.items else None
         return _push(
             letter,
-            title=line(title, MOST_TITLE),
+            title=line(self._mark + title, MOST_TITLE),
             body=line(body, MOST_WORDS),
             url=self._url(letter, shop),
             image=image if image and image.startswith("https:") else None,
@@ -71,11 +72,14 @@ class PushRenderer:
 
     def words(self, letter: Letter, shop: Shop) -> tuple[str, str]:
         """Title and body of a letter, as long as they come; raises Unfit."""
+        speech = speech_for(letter, shop)
+        values = greeting_values(letter, shop, speech, title=60)
+        if letter.template == THANKS:
+            return self._texts(letter, shop, speech, values)
         if not letter.items:
             raise Unfit("missing_value", "The cart's contents are not known, so there is nothing to remind of.")
-        speech = speech_for(letter, shop)
         first = letter.items[0]
-        values = greeting_values(letter, shop, speech, title=60) | cart_values(
+        values |= cart_values(
             letter,
             speech,
             product=line(first.name, 60) or line(first.sku, 60),
@@ -93,12 +97,10 @@ class PushRenderer:
 
         Of the letter it needs `key`, `plan_id`, `cart_id`, `push` and `locale`. Raises Unfit.
         """
-        letter = replace(letter, template=THANKS)
-        speech = speech_for(letter, shop)
-        title, body = self._texts(letter, shop, speech, greeting_values(letter, shop, speech, title=60))
+        title, body = self.words(replace(letter, template=THANKS), shop)
         return _push(
             letter,
-            title=line(title, MOST_TITLE),
+            title=line(self._mark + title, MOST_TITLE),
             body=line(body, MOST_WORDS),
             url=web_url(shop.profile.url),
             image=None,
