@@ -11,7 +11,7 @@ from jinja2 import Template
 
 from cartwake.errors import ConfigurationError
 from cartwake.rules import PushTemplate, SmsTemplate
-from cartwake.templating import compiled, tried
+from cartwake.templating import SHORT, checked, tried
 
 #: Characters that a template writes at most, before they are fitted to the channel; what is longer never fits.
 MOST_SHORT: Final = 4_000
@@ -40,7 +40,7 @@ THANKS_SAMPLE: Final[dict[str, Any]] = _SHARED
 def ready(source: str, known: frozenset[str]) -> Template | ConfigurationError:
     """The template, ready to run, or why it can't be. Made once for the same source."""
     try:
-        return compiled(source, html=False, known=known)
+        return checked(SHORT, source, known)
     except ConfigurationError as exc:
         return exc
 
@@ -60,6 +60,6 @@ def check(name: str, template: SmsTemplate | PushTemplate) -> None:
 
 def _tried(part: str, source: str, values: dict[str, Any]) -> str:
     try:
-        return tried(source, values, MOST_SHORT)
+        return tried(SHORT, source, values, MOST_SHORT)
     except ConfigurationError as exc:
         raise ConfigurationError(f"{part}: {exc}") from exc

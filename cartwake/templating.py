@@ -92,10 +92,10 @@ class _Sandbox(ImmutableSandboxedEnvironment):
         return super().getattr(obj, attribute)
 
 
-def environment(*, html: bool) -> Environment:
-    """Jinja2 for messages: sandboxed, strict, and escaping what goes into HTML."""
+def environment(*, html: bool, trim: bool = True) -> Environment:
+    """Jinja2 for messages: sandboxed, strict, and escaping what goes into HTML; with `trim` a tag leaves no line."""
     env = _Sandbox(
-        autoescape=html, undefined=StrictUndefined, finalize=_writable, trim_blocks=True, lstrip_blocks=True,
+        autoescape=html, undefined=StrictUndefined, finalize=_writable, trim_blocks=trim, lstrip_blocks=trim,
         cache_size=0,
     )  # fmt: skip
     env.globals.clear()
@@ -112,23 +112,29 @@ def _writable(value: Any) -> Any:
 
 _HTML: Final = environment(html=True)
 _PLAIN: Final = environment(html=False)
+#: Where empty lines are left out anyway, a tag at the end of a line must not join it to the next.
+SHORT: Final = environment(html=False, trim=False)
 
 
 # -- what a template may be --------------------------------------------------------------------------------------
-def compiled(source: str, *, html: bool, known: frozenset[str] | None = None) -> Template:
-    """The template, if it is one that may run; raises ConfigurationError that names the line.
+def compiled(source: str, *, html: bool) -> Template:
+    """The template of a mail, if it is one that may run; raises ConfigurationError that names the line.
 
-    Styles are put inline here, once, not for each mail. `known` are the names there are, if they are to be checked.
+    Styles are put inline here, once, not for each mail.
     """
     env = _HTML if html else _PLAIN
-    _checked(env, source, known)
+    as_written = checked(env, source)
     try:
-        return env.from_string(inlined(source) if html else source)
+        return env.from_string(inlined(source)) if html else as_written
     except TemplateSyntaxError as exc:  # a value in a place of the HTML where it can't be kept
         raise ConfigurationError(f"the HTML can't be read as it is meant: {exc}") from exc
 
 
-def _checked(env: Environment, source: str, known: frozenset[str] | None) -> nodes.Template:
+def checked(env: Environment, source: str, known: frozenset[str] | None = None) -> Template:
+    """The template as it is written, if it is one that may run; raises ConfigurationError that names the line.
+
+    `known` are the names there are, if they are to be checked.
+    """
     try:
         tree = env.parse(source)
         done = steps(tree)
@@ -140,7 +146,7 @@ def _checked(env: Environment, source: str, known: frozenset[str] | None) -> nod
         raise ConfigurationError(f"it may take {done:,} steps, more than {MOST_STEPS:,}: loops are nested too deeply")
     if known is not None:
         _check_names(tree, known)
-    return tree
+    return env.from_string(source)
 
 
 def steps(tree: nodes.Node) -> int:
@@ -257,14 +263,12 @@ def own(template: MailTemplate) -> Own | ConfigurationError:
         return exc
 
 
-def tried(source: str, values: Mapping[str, Any], most: int, *, html: bool = False) -> str:
+def tried(env: Environment, source: str, values: Mapping[str, Any], most: int) -> str:
     """What a template says of sample values; raises ConfigurationError, naming the line, unless it may run and does.
 
     The names of `values` are all that it may use.
     """
-    env = _HTML if html else _PLAIN
-    _checked(env, source, frozenset(values))
-    template = env.from_string(source)
+    template = checked(env, source, frozenset(values))
     try:
         return write(template, values, most)
     except FAULTS as exc:
@@ -282,7 +286,7 @@ def check(template: MailTemplate) -> None:
         if not source:
             continue
         try:
-            tried(source, sample(html=part == "html"), most, html=part == "html")
+            tried(_HTML if part == "html" else _PLAIN, source, sample(html=part == "html"), most)
             ready = compiled(source, html=part == "html")
             try:
                 written = write(ready, sample(html=part == "html"), most)

@@ -79,7 +79,7 @@ def sms_preview(settings: Settings, letter: Letter, shop: Shop) -> Preview:
     except Unfit as exc:
         if exc.reason != "too_long":
             raise
-        warnings.append(f"it would not be sent: {exc}")
+        warnings.append(str(exc))
     size = sms.size
     said = [f"{size.encoding.upper()}, {size.units} characters, {size.segments} of {most} segments"]
     if sms.text != long.text:
