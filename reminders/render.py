@@ -10,27 +10,22 @@ from datetime import UTC, tzinfo
 from functools import lru_cache
 from typing import Any, Final
 
-from jinja2 import Template
 from markupsafe import Markup
 
 from cartwake.clock import to_datetime
 from cartwake.errors import ConfigurationError
 from cartwake.model import Item
-from cartwake.rules import MailTemplate, zone
+from cartwake.rules import zone
 from cartwake.shops import Shop
 from cartwake.templating import (
-    FAULTS,
     LISTS,
     MOST_HTML,
     MOST_SUBJECT,
     MOST_TEXT,
     Missing,
-    TooLong,
     compiled,
-    line_of,
     missing,
     own,
-    write,
 )
 from reminders.address import ascii_address
 from reminders.clean import first_name, line, web_url
@@ -38,11 +33,21 @@ from reminders.letter import Letter
 from reminders.mime import Unsafe, build, sender_address
 from reminders.outbox import Mail
 from reminders.person import Key
-from reminders.reader import TEMPLATES, Addresses, Unfit, amount, recovery_of, speech_for
+from reminders.reader import (
+    STAGES,
+    TEMPLATES,
+    Addresses,
+    Unfit,
+    amount,
+    own_of,
+    priced,
+    recovery_of,
+    speech_for,
+    written,
+)
 from reminders.words import Speech
 
 SHOWN: Final = LISTS["items"]
-STAGES: Final = frozenset({"cart", "contact", "address", "shipping", "payment", "review"})
 #: The built-in templates, and the stages each is about; of another stage it says what holds for any cart.
 BUILT_IN: Final = {
     "cart": frozenset({"cart", "contact", "address"}),
@@ -117,15 +122,15 @@ class Renderer:
     def parts(self, letter: Letter, shop: Shop) -> Parts:
         """What the mail of a letter says; raises Unfit."""
         speech = speech_for(letter, shop)
-        mine = _own(letter.template, speech.language, shop)
+        mine = _own(letter.template, speech, shop)
         values = self.values(letter, shop, speech)
         subject = values["words"]["subject"]
         if mine is not None and mine.subject:
-            subject = _written(f"{letter.template}, subject", mine.subject, values, MOST_SUBJECT)
-        text = _written(f"{letter.template}, text", (mine and mine.text) or self._text, values, MOST_TEXT)
+            subject = written(f"{letter.template}, subject", mine.subject, values, MOST_SUBJECT)
+        text = written(f"{letter.template}, text", (mine and mine.text) or self._text, values, MOST_TEXT)
         if letter.text is not None:
             values["text"] = Markup("<br>").join(_lines(letter.text))  # joining escapes the lines
-        html = _written(f"{letter.template}, html", (mine and mine.html) or self._html, values, MOST_HTML)
+        html = written(f"{letter.template}, html", (mine and mine.html) or self._html, values, MOST_HTML)
         if shop.profile.opens:
             html = _with_pixel(html, self._links.pixel_url(recovery_of(letter, shop)))
         if len(html) * 4 > MOST_HTML and len(html.encode()) > MOST_HTML:
@@ -161,13 +166,14 @@ class Renderer:
         return values
 
 
-# -- language and templates --------------------------------------------------------------------------------------
-def _own(name: str, language: str, shop: Shop) -> Any:
-    """The shop's own template: in the reader's language, else in all; None where it has none."""
-    mine: MailTemplate | None = shop.templates.get(f"{name}.{language}") or shop.templates.get(name)
+# -- templates -------------------------------------------------------------------------------------------------------
+def _own(name: str, speech: Speech, shop: Shop) -> Any:
+    """The shop's own template, ready to run; None where it has none."""
+    mine = own_of(shop.templates, name, speech)
     if mine is None:
         if name not in BUILT_IN:
-            raise Unfit("no_template", f"The shop has no template {name!r} for {language}, and there is none built in.")
+            words = f"The shop has no template {name!r} for {speech.language}, and there is none built in."
+            raise Unfit("no_template", words)
         return None
     found = own(mine)
     if isinstance(found, ConfigurationError):
@@ -175,23 +181,12 @@ def _own(name: str, language: str, shop: Shop) -> Any:
     return found
 
 
-def _written(what: str, template: Template, values: dict[str, Any], most: int) -> str:
-    try:
-        return write(template, values, most)
-    except TooLong as exc:
-        raise Unfit("too_long", f"The mail was not sent ({what}): {exc}.") from exc
-    except FAULTS as exc:
-        line_no = line_of(template, exc)
-        where = what if line_no is None else f"{what}, line {line_no}"
-        raise Unfit("missing_value", f"The mail's template could not be filled ({where}): {exc}") from exc
-
-
 # -- values --------------------------------------------------------------------------------------------------------
 _UNKNOWN: Final[dict[str, Missing]] = {
     name: missing(name)
     for name in (
-        "name", "text", "total", "gift", "shop.url", "shop.postal_address", "item.price", "item.amount", "item.image",
-        "item.url", "product.price", "product.image", "product.url", "words.more", "words.code", "words.until",
+        "name", "text", "total", "gift", "shop.url", "shop.postal_address", "item.image", "item.url",
+        "product.price", "product.image", "product.url", "words.more", "words.code", "words.until",
         "words.help",
     )
 }  # fmt: skip
@@ -220,14 +215,9 @@ def _profile(title: str, url: str, postal_address: str, time_zone: str) -> _Shop
 
 @lru_cache(maxsize=4096)  # what sells is in many carts; nothing can change what a template is given
 def _item(item: Item, currency: str | None, speech: Speech) -> dict[str, Any]:
-    quantity = item.quantity or 1
-    of_all = None if item.price is None else item.price * quantity
     return {
         **_named(item),
-        "quantity": quantity,
-        "count": speech.number(quantity),
-        "price": amount(item.price, currency, speech) or _UNKNOWN["item.price"],
-        "amount": amount(of_all, currency, speech) or _UNKNOWN["item.amount"],
+        **priced(item, currency, speech),
         "image": web_url(item.image) or _UNKNOWN["item.image"],
         "url": web_url(item.url) or _UNKNOWN["item.url"],
     }
