@@ -238,11 +238,9 @@ def few_enough(ids: Sequence[str]) -> list[str]:
 
 
 def list_address(text: str) -> str:
-    """The page of the list that staff came from, if it is one; else its first."""
+    """The page of the list that staff came from: its question and nothing else of what the browser says."""
     try:
-        parts = urlsplit(text[:1_000])
+        question = urlsplit(text[:1_000]).query
     except ValueError:
-        return "/carts"
-    if (parts.scheme, parts.netloc, parts.path) != ("", "", "/carts"):
-        return "/carts"
-    return f"/carts?{parts.query}" if parts.query else "/carts"
+        question = ""
+    return f"/carts?{question}" if question else "/carts"
