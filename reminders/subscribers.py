@@ -11,6 +11,7 @@ neither lose it nor make it say something else. A message is sent once the state
 after a crash ends as uncertain.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -119,6 +120,7 @@ class Reminders:
         self._number_id = number_id
         self._offers = offers
         self._codes = Codes(ctx.table)
+        self._pen = asyncio.Lock()  # one message is written after the other, and between them the loop hears others
         self._silent: set[str] = set()
         self._sending = 0
         self._publishing: set[Key] = set()
@@ -182,7 +184,9 @@ class Reminders:
         if medium is None:
             return Held("no_channel", f"Messages by {letter.channel} are not set up here (docs/{letter.channel}.md).")
         try:
-            message: Outgoing = medium.render(letter, self._shops.of(letter.key[0]))
+            async with self._pen:
+                await asyncio.sleep(0)
+                message: Outgoing = medium.render(letter, self._shops.of(letter.key[0]))
         except Unfit as exc:
             return Held(exc.reason, str(exc))
         return await deliver(medium.channel, message, cancelled=lambda: self._is_over(letter))
