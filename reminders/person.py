@@ -171,6 +171,7 @@ class Person(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="person"
     requests: tuple[Request, ...] = ()
     plans: dict[str, Plan] = {}
     done: tuple[str, ...] = ()  # the plans that ended last: a record that comes twice makes none anew
+    notices: tuple[str, ...] = ()  # the order notices that were let through last: none goes twice by mistake
 
     def on(self, channel: str) -> Standing:
         """How the person stands to a channel."""

@@ -46,10 +46,15 @@ class Addresses(Protocol):
 
 def speech_for(letter: Letter, shop: Shop) -> Speech:
     """The reader's language if there are words or a template of the shop in it, else the shop's, else English."""
-    for wanted in (letter.locale, shop.profile.locale):
+    return speech_in(letter.locale, letter.template, shop)
+
+
+def speech_in(locale: str | None, template: str, shop: Shop) -> Speech:
+    """As `speech_for`, for a reader and a template by name."""
+    for wanted in (locale, shop.profile.locale):
         speech = speech_of(wanted) if wanted else None
         if speech is not None and (
-            speech.language in catalogues() or f"{letter.template}.{speech.language}" in shop.templates
+            speech.language in catalogues() or f"{template}.{speech.language}" in shop.templates
         ):
             return speech
     found = speech_of(DEFAULT_LANGUAGE)

@@ -4,7 +4,7 @@ Words lie in `templates/words/<language>.toml`, the design in `templates/layout.
 both. A missing value holds the mail (`Unfit`) rather than send it with a gap.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from functools import lru_cache
@@ -35,7 +35,7 @@ from cartwake.templating import (
 from reminders.address import ascii_address
 from reminders.clean import first_name, line, web_url
 from reminders.letter import Letter
-from reminders.mime import Unsafe, build, sender_address
+from reminders.mime import File, Unsafe, build, sender_address
 from reminders.outbox import Mail
 from reminders.person import Key
 from reminders.reader import TEMPLATES, Addresses, Unfit, amount, recovery_of, speech_for
@@ -49,6 +49,8 @@ BUILT_IN: Final = {
     "shipping": frozenset({"shipping"}),
     "payment": frozenset({"payment", "review"}),
 }
+#: The template of order notices: a shop may have its own of it, too.
+NOTICE: Final = "notice"
 MOST_OFFER: Final = 60  # characters of an offer in the subject
 MOST_LINES: Final = 60  # of own words
 
@@ -96,38 +98,57 @@ class Renderer:
 
     def __call__(self, letter: Letter, shop: Shop) -> Mail:
         """The mail of a letter; raises Unfit."""
+        return self.mail(
+            self.parts(letter, shop), shop, key=letter.key, plan_id=letter.plan_id, to=letter.to, at=letter.written_at,
+            unsubscribe_url=self._links.unsubscribe_url(letter.key),
+        )  # fmt: skip
+
+    def sender(self, shop: Shop) -> tuple[str, str]:
+        """Name and address that a shop's mails come from; raises Unfit."""
         try:
             name, address = _sender(shop.profile.sender or self._mail_from)
         except ValueError as exc:
             raise Unfit("invalid_sender", f"The sender address of shop {shop.shop_id} can't be used: {exc}") from exc
-        parts = self.parts(letter, shop)
-        message_id = f"<{letter.plan_id}@{address.rpartition('@')[2]}>"
+        return name or line(shop.profile.title, 100), address
+
+    def mail(
+        self, parts: Parts, shop: Shop, *, key: Key, plan_id: str, to: str, at: int, unsubscribe_url: str | None,
+        name: str = "", files: Sequence[File] = (),
+    ) -> Mail:  # fmt: skip
+        """The mail that says `parts`, written `at`; its Message-ID begins with `name`, else the plan. Raises Unfit."""
+        sender = self.sender(shop)
+        message_id = f"<{name or plan_id}@{sender[1].rpartition('@')[2]}>"
         try:
             wire = build(
-                sender=(name or line(shop.profile.title, 100), address), to=letter.to, subject=parts.subject,
-                text=parts.text, html=parts.html, date=to_datetime(letter.written_at), message_id=message_id,
-                unsubscribe_url=self._links.unsubscribe_url(letter.key),
-                extra=self._told(letter.key, letter.plan_id) if self._told else None,
+                sender=sender, to=to, subject=parts.subject, text=parts.text, html=parts.html, date=to_datetime(at),
+                message_id=message_id, unsubscribe_url=unsubscribe_url, files=files,
+                extra=self._told(key, plan_id) if self._told else None,
             )  # fmt: skip
         except (Unsafe, ValueError) as exc:
             raise Unfit("unsafe_content", f"The mail was not sent because of {exc}.") from exc
-        sender = self._return_path(letter.key, letter.plan_id) if self._return_path else address
-        return Mail(message_id, sender, ascii_address(letter.to), parts.subject, parts.text, parts.html, wire)
+        return_path = self._return_path(key, plan_id) if self._return_path else sender[1]
+        return Mail(message_id, return_path, ascii_address(to), parts.subject, parts.text, parts.html, wire)
 
     def parts(self, letter: Letter, shop: Shop) -> Parts:
         """What the mail of a letter says; raises Unfit."""
-        speech = speech_for(letter, shop)
-        mine = _own(letter.template, speech.language, shop)
-        values = self.values(letter, shop, speech)
+        values = self.values(letter, shop, speech_for(letter, shop))
+        pixel = self._links.pixel_url(recovery_of(letter, shop)) if shop.profile.opens else None
+        return self.written(letter.template, values, shop, None if letter.text is None else in_html(letter.text), pixel)
+
+    def written(
+        self, name: str, values: dict[str, Any], shop: Shop, own_words: Markup | None, pixel: str | None = None
+    ) -> Parts:
+        """What the template `name` says of `values`, where HTML has `own_words` for `text`; raises Unfit."""
+        mine = _own(name, values["language"], shop)
         subject = values["words"]["subject"]
         if mine is not None and mine.subject:
-            subject = _written(f"{letter.template}, subject", mine.subject, values, MOST_SUBJECT)
-        text = _written(f"{letter.template}, text", (mine and mine.text) or self._text, values, MOST_TEXT)
-        if letter.text is not None:
-            values["text"] = Markup("<br>").join(_lines(letter.text))  # joining escapes the lines
-        html = _written(f"{letter.template}, html", (mine and mine.html) or self._html, values, MOST_HTML)
-        if shop.profile.opens:
-            html = _with_pixel(html, self._links.pixel_url(recovery_of(letter, shop)))
+            subject = _written(f"{name}, subject", mine.subject, values, MOST_SUBJECT)
+        text = _written(f"{name}, text", (mine and mine.text) or self._text, values, MOST_TEXT)
+        if own_words is not None:
+            values["text"] = own_words
+        html = _written(f"{name}, html", (mine and mine.html) or self._html, values, MOST_HTML)
+        if pixel is not None:
+            html = _with_pixel(html, pixel)
         if len(html) * 4 > MOST_HTML and len(html.encode()) > MOST_HTML:
             raise Unfit("too_long", f"The mail is longer than {MOST_HTML:,} bytes, where mail programs cut it.")
         return Parts(line(self._mark + subject, 150), text.strip() + "\n", html)
@@ -146,7 +167,7 @@ class Renderer:
             "to": letter.to,
             "shop": known.values,
             "name": first_name(letter.name) or _UNKNOWN["name"],
-            "text": _UNKNOWN["text"] if letter.text is None else "\n".join(_lines(letter.text)),
+            "text": _UNKNOWN["text"] if letter.text is None else "\n".join(lines(letter.text)),
             "items": [_item(item, letter.currency, speech) for item in letter.items[:SHOWN]],
             "more": max(len(letter.items) - SHOWN, 0),
             "units": letter.units,
@@ -166,7 +187,7 @@ def _own(name: str, language: str, shop: Shop) -> Any:
     """The shop's own template: in the reader's language, else in all; None where it has none."""
     mine: MailTemplate | None = shop.templates.get(f"{name}.{language}") or shop.templates.get(name)
     if mine is None:
-        if name not in BUILT_IN:
+        if name not in BUILT_IN and name != NOTICE:
             raise Unfit("no_template", f"The shop has no template {name!r} for {language}, and there is none built in.")
         return None
     found = own(mine)
@@ -200,6 +221,11 @@ _UNKNOWN: Final[dict[str, Missing]] = {
 @lru_cache(maxsize=256)
 def _sender(text: str) -> tuple[str, str]:
     return sender_address(text)
+
+
+def of_shop(shop: Shop) -> dict[str, Any]:
+    """What a template may say of a shop."""
+    return _known(shop).values
 
 
 def _known(shop: Shop) -> _Shop:
@@ -307,7 +333,12 @@ def _occasion(letter: Letter, stage: str) -> str:
     return stage if stage in BUILT_IN.get(letter.template, STAGES) else "cart"
 
 
-def _lines(text: str) -> list[str]:
+def in_html(text: str) -> Markup:
+    """Somebody's own words as they stand in HTML."""
+    return Markup("<br>").join(lines(text))  # joining escapes the lines
+
+
+def lines(text: str) -> list[str]:
     """Somebody's own words, line by line."""
     rows = [line(row, 2_000) for row in text.replace("\r\n", "\n").replace("\r", "\n").split("\n")]
     return "\n".join(rows[:MOST_LINES]).strip().split("\n")
