@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiosmtpd.controller import Controller
 from click.testing import CliRunner, Result
 
 from cartwake import topics
@@ -22,6 +23,18 @@ pytestmark = pytest.mark.stack
 
 RAW = bytes(range(256)) * 400
 PNG = b"\x89PNG\r\n\x1a\n" + RAW[:3_000]
+
+
+class Refuses:
+    """A mail server that knows no `unknown@`, and goes away after the final dot of any other mail."""
+
+    async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:  # noqa: N802 - the library calls it so
+        envelope.rcpt_tos.append(address)
+        return "550 5.1.1 no such user" if address.startswith("unknown@") else "250 ok"
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 - the library calls it so
+        server.transport.abort()
+        return "250 never heard"
 
 
 def notice(pipeline: Pipeline, *words: str, to: str = "ana@example.com", stdin: str = "", **changes: str) -> Result:
@@ -103,6 +116,22 @@ def test_nobody_who_must_not_be_written_to_gets_one(pipeline: Pipeline) -> None:
     tell(pipeline, "withdrawn", "quiet@example.com")
     assert notice(pipeline, to="quiet@example.com").exit_code == 0
     assert [x["To"] for x in pipeline.mails()] == ["quiet@example.com"]
+
+
+def test_a_dead_address_is_remembered_and_what_may_have_left_is_not_sent_again(pipeline: Pipeline) -> None:
+    server = Controller(Refuses(), hostname="127.0.0.1", port=free_port())
+    server.start()
+    try:
+        port = str(server.port)
+        assert "no such user" in refused(notice(pipeline, to="unknown@example.com", smtp_port=port))
+        assert "may or may not" in refused(notice(pipeline, smtp_port=port))
+    finally:
+        server.stop()
+    assert "the address is dead" in refused(notice(pipeline, to="unknown@example.com"))
+    assert "--again" in refused(notice(pipeline))
+    assert pipeline.mails() == []
+    (row,) = rows(pipeline, "uncertain")
+    assert (row["to"], row["subject"]) == ("ana@example.com", "Your invoice")
 
 
 def test_what_was_not_sent_may_be_sent_without_more_ado(
