@@ -25,7 +25,7 @@ from typing import Any, Final
 import aiosmtplib  # noqa: TID251 - the plain way is what we are compared with
 import jinja2
 import msgspec
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from bench.broker import broker
 from bench.run import cpu_seconds
@@ -49,7 +49,7 @@ from cartwake.settings import Settings
 from cartwake.shops import set_for
 from local.kafka import free_port
 from local.mailbox import answers
-from reminders.person import Cart, Person
+from reminders.person import Cart, Line, Person
 from reminders.planning import Left, plan
 
 CONNECTIONS: Final = 16
@@ -109,11 +109,11 @@ def decisions(number: int = 30_000) -> float:
     variants = [{"name": "a", "share": 50}, {"name": "b", "share": 50}]
     steps = [{"variants": variants}, {"after": "1d", "only": only}, {"after": "2d", "channel": "sms"}]
     rules = msgspec.convert({"steps": steps, "holdout": 5}, ReminderRules)
-    person, items = Person(), _items()
+    person, lines = Person(), tuple(map(Line.of, _items()))
     carts = [
         Left(("main", f"p-{n:024x}"), f"c-{n}", Cart(
             revision=1, touched_at=0, abandonment_id=f"{n:032x}", stage="shipping", value="57.93", currency="EUR",
-            items=items, units=3,
+            lines=lines, units=3,
         ))
         for n in range(number // len(steps))
     ]  # fmt: skip
@@ -189,7 +189,7 @@ class Role:
         group = Consumer({"bootstrap.servers": self._settings.bootstrap, "group.id": self._prefix + "reminders"})
         places = [TopicPartition(self._prefix + topics.SUBSCRIBER_CARTS.name, n) for n in range(4)]
         with closing(group):
-            while sum(max(0, place.offset) for place in group.committed(places, timeout=30)) < number:
+            while _taken(group, places) < number:
                 time.sleep(0.2)
         assert self._process is not None
         pages = int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1])
@@ -228,6 +228,16 @@ class Role:
                         message = decode_message(record.value())
                         ends -= message.type in _ENDED
                         yield message, record.timestamp()[1]
+
+
+def _taken(group: Consumer, places: list[TopicPartition]) -> int:
+    """Records that the group has committed; 0 while the broker is still looking for who keeps that."""
+    try:
+        return sum(max(0, place.offset) for place in group.committed(places, timeout=30))
+    except KafkaException as exc:
+        if not exc.args[0].retriable() and exc.args[0].code() != KafkaError.NOT_COORDINATOR:
+            raise
+        return 0
 
 
 def abandonment(number: int, at: int, items: tuple[Item, ...]) -> SubscriberCart:

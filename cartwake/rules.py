@@ -1,4 +1,4 @@
-"""`reminders` and `template:…`: a shop's rules for writing to people, and its own words, checked when they are set.
+"""`reminders` and `…template:…`: a shop's rules for writing to people, and its own words, checked when they are set.
 
 A step is one message about one abandonment; its place in `steps` is its number, counted from 1. A shop without steps
 writes to nobody. Amounts are decimal numbers in the cart's own currency; times of day are the person's.
@@ -119,6 +119,19 @@ class MailTemplate(Struct, frozen=True, forbid_unknown_fields=True):
     subject: Annotated[str, Meta(max_length=1_000)] = ""
     html: Annotated[str, Meta(max_length=64_000)] = ""
     text: Annotated[str, Meta(max_length=32_000)] = ""
+
+
+class SmsTemplate(Struct, frozen=True, forbid_unknown_fields=True):
+    """`sms-template:<name>.<language>`: a text message in the shop's own words. An empty one is the built-in one."""
+
+    text: Annotated[str, Meta(max_length=4_000)] = ""
+
+
+class PushTemplate(Struct, frozen=True, forbid_unknown_fields=True):
+    """`push-template:<name>.<language>`: a push message in the shop's own words. An empty part is the built-in one."""
+
+    title: Annotated[str, Meta(max_length=1_000)] = ""
+    body: Annotated[str, Meta(max_length=4_000)] = ""
 
 
 def check(rules: ReminderRules) -> None:

@@ -1,8 +1,9 @@
 """What a shop has set, from the `settings` topic: every role follows it, there is no other store.
 
-A record's key is `shop_id/name`; `name` is one of `shop`, `carts`, `reminders`, or `template:cart.de` for a template of
-the shop's own (`template:cart`: in every language). A shop without a record has the defaults below. A wrong record is
-refused when it is set, and ignored with a warning when it is read.
+A record's key is `shop_id/name`; `name` is one of `shop`, `carts`, `reminders`, or the name of a template of the shop's
+own: `template:cart.de` of mails, `sms-template:cart.de` of text messages, `push-template:cart.de` of pushes
+(`template:cart`: in every language; `template:cart.de-AT`: in that of one country). A shop without a record has the
+defaults below. A wrong record is refused when it is set, and ignored with a warning when it is read.
 """
 
 import logging
@@ -22,7 +23,7 @@ from cartwake.durations import duration, duration_ms
 from cartwake.errors import ConfigurationError, KafkaUnavailable
 from cartwake.model import Setting, decode_setting, encode
 from cartwake.publish import Publisher
-from cartwake.rules import EXAMPLE, MailTemplate, ReminderRules, check, check_zone
+from cartwake.rules import EXAMPLE, MailTemplate, PushTemplate, ReminderRules, SmsTemplate, check, check_zone
 from cartwake.settings import Settings
 from cartwake.topics import SETTINGS
 
@@ -54,7 +55,7 @@ class CartRules(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Shop(Struct, frozen=True):
-    """All that is set for one shop. `templates` are by `<name>.<language>`, or by `<name>` for every language."""
+    """All that is set for one shop. Templates are by `<name>.<language>`, or by `<name>` for every language."""
 
     shop_id: str
     profile: ShopProfile = ShopProfile()
@@ -62,28 +63,47 @@ class Shop(Struct, frozen=True):
     reminders: ReminderRules = ReminderRules()
     idle_ms: int = IDLE_MS
     templates: dict[str, MailTemplate] = {}
+    sms_templates: dict[str, SmsTemplate] = {}
+    push_templates: dict[str, PushTemplate] = {}
 
+
+Template = MailTemplate | SmsTemplate | PushTemplate
+Value = ShopProfile | CartRules | ReminderRules | Template
 
 _KINDS: Final[dict[str, tuple[str, type[Struct]]]] = {
     "shop": ("profile", ShopProfile),
     "carts": ("carts", CartRules),
     "reminders": ("reminders", ReminderRules),
 }
-_TEMPLATE: Final = re.compile(r"template:[a-z0-9][a-z0-9-]{0,39}(\.[a-z]{2,3})?")
-TEMPLATE_EXAMPLE: Final = '{"subject": "{{ name|default(\'You\') }}, your cart is still here"}'
+#: Templates by what their setting's name begins with: the field of `Shop` they are in, and their kind.
+TEMPLATES: Final[dict[str, tuple[str, type[Struct]]]] = {
+    "template": ("templates", MailTemplate),
+    "sms-template": ("sms_templates", SmsTemplate),
+    "push-template": ("push_templates", PushTemplate),
+}
+_TEMPLATE: Final = re.compile(
+    rf"({'|'.join(TEMPLATES)}):[a-z0-9][a-z0-9-]{{0,39}}(\.[a-z]{{2,3}}(-([A-Z]{{2}}|[0-9]{{3}}))?)?"
+)
+_EXAMPLES: Final[dict[type[Struct], str]] = {
+    ReminderRules: EXAMPLE,
+    MailTemplate: '{"subject": "{{ name|default(\'You\') }}, your cart is still here"}',
+    SmsTemplate: '{"text": "{{ shop.title }}: still yours: {{ item.name }} {{ recovery_url }} {{ stop }}"}',
+    PushTemplate: '{"title": "Still yours", "body": "{{ item.name }} is in your cart."}',
+}
 
 
 def _kind(name: str) -> type[Struct] | None:
     if name in _KINDS:
         return _KINDS[name][1]
-    return MailTemplate if _TEMPLATE.fullmatch(name) else None
+    return TEMPLATES[name.partition(":")[0]][1] if _TEMPLATE.fullmatch(name) else None
 
 
-def parse(name: str, value: Any) -> ShopProfile | CartRules | ReminderRules | MailTemplate:
+def parse(name: str, value: Any) -> Value:
     """The checked form of a setting's value; raises ConfigurationError that names the setting and an example."""
     kind = _kind(name)
     if kind is None:
-        raise ConfigurationError(f"setting {name!r} is not known; there are {', '.join(_KINDS)}, template:cart.en")
+        known = ", ".join([*_KINDS, *(f"{prefix}:cart.en" for prefix in TEMPLATES)])
+        raise ConfigurationError(f"setting {name!r} is not known; there are {known}")
     try:
         rules: Any = msgspec.convert(value, kind)
         if isinstance(rules, CartRules):
@@ -96,20 +116,22 @@ def parse(name: str, value: Any) -> ShopProfile | CartRules | ReminderRules | Ma
         if isinstance(rules, ShopProfile):
             check_zone(rules.time_zone)
     except (msgspec.ValidationError, ConfigurationError) as exc:
-        examples = {ReminderRules: EXAMPLE, MailTemplate: TEMPLATE_EXAMPLE}
-        example = examples.get(kind) or encode(kind()).decode()
+        example = _EXAMPLES.get(kind) or encode(kind()).decode()
         raise ConfigurationError(f"setting {name}: {exc}. Example: {example}") from exc
-    return rules  # type: ignore[no-any-return]  # one of the four, as _KINDS says
+    return rules  # type: ignore[no-any-return]  # one of them, as _kind says
 
 
-def checked(name: str, value: Any) -> ShopProfile | CartRules | ReminderRules | MailTemplate:
+def checked(name: str, value: Any) -> Value:
     """As `parse`, and a template is tried out as well: for whoever sets one, not for the many who read it."""
     rules = parse(name, value)
-    if isinstance(rules, MailTemplate):
-        from cartwake import templating  # noqa: PLC0415 - only who sets a template needs Jinja2
+    if isinstance(rules, Template):
+        from cartwake import short_templates, templating  # noqa: PLC0415 - only who sets a template needs Jinja2
 
         try:
-            templating.check(rules)
+            if isinstance(rules, MailTemplate):
+                templating.check(rules)
+            else:
+                short_templates.check(name.partition(":")[2].partition(".")[0], rules)
         except ConfigurationError as exc:
             raise ConfigurationError(f"setting {name}: {exc}") from exc
     return rules
@@ -149,8 +171,9 @@ class Shops:
             return
         rules = parse(setting.name, setting.value)
         changes: dict[str, Any] = {}
-        if isinstance(rules, MailTemplate):
-            changes["templates"] = self._templates(setting.shop_id, setting.name, rules)
+        if isinstance(rules, Template):
+            field, templates = self._templates(setting.shop_id, setting.name, rules)
+            changes[field] = templates
         else:
             changes[_KINDS[setting.name][0]] = rules
         if isinstance(rules, CartRules):
@@ -167,10 +190,12 @@ class Shops:
         if kind is not None and shop_id in self._shops:
             self.apply(Setting(shop_id=shop_id, name=name, value=msgspec.to_builtins(kind())))
 
-    def _templates(self, shop_id: str, name: str, template: MailTemplate) -> dict[str, MailTemplate]:
-        """The shop's templates with this one in place; one with nothing in it is none."""
-        others = {k: v for k, v in self.of(shop_id).templates.items() if k != name.partition(":")[2]}
-        return others if template == MailTemplate() else others | {name.partition(":")[2]: template}
+    def _templates(self, shop_id: str, name: str, template: Template) -> tuple[str, dict[str, Template]]:
+        """The field of the shop's templates, and them with this one in place; one with nothing in it is none."""
+        prefix, _, key = name.partition(":")
+        field = TEMPLATES[prefix][0]
+        others = {k: v for k, v in getattr(self.of(shop_id), field).items() if k != key}
+        return field, others if template == type(template)() else others | {key: template}
 
 
 def set_for(publisher: Publisher, shop_id: str, name: str, value: Any) -> None:

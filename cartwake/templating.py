@@ -1,17 +1,16 @@
-"""Templates of mails as a shop's staff may write them: a part of Jinja2 whose cost is known before it runs. Pure.
+"""Templates as a shop's staff may write them: a part of Jinja2 whose cost is known before it runs. Pure.
 
-Mails are made on the event loop of `reminders`, where nothing can interrupt a loop of a thousand million rounds. So a
-template has none: only the lists of a mail can be walked through, nothing can be called, and no value can be made
+Messages are made on the event loop of `reminders`, where nothing can interrupt a loop of a thousand million rounds. So
+a template has none: only the lists of a mail can be walked through, nothing can be called, and no value can be made
 longer than those that are given. `steps` counts the most that a template can do; a long one is refused when it is set.
+What is here of `MailTemplate` is about mails; text messages and pushes are in `cartwake.short_templates`.
 """
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, NoReturn
 
-import css_inline
 from jinja2 import Environment, StrictUndefined, Template, TemplateError, TemplateSyntaxError, nodes
 from jinja2.exceptions import TemplateRuntimeError, UndefinedError
 from jinja2.runtime import Context, Undefined
@@ -19,6 +18,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
 
 from cartwake.errors import ConfigurationError
+from cartwake.inlining import inlined
 from cartwake.rules import MailTemplate
 
 #: Gmail cuts a mail at 102 KB.
@@ -57,11 +57,11 @@ FAULTS: Final = (
 
 
 class TooLong(TemplateRuntimeError):
-    """What a template wrote is longer than a mail may be."""
+    """What a template wrote is longer than a message may be."""
 
 
 class Missing(StrictUndefined):
-    """A value that is known to be sometimes unknown: `{% if name %}` is false, `{{ name }}` holds the mail."""
+    """A value that is known to be sometimes unknown: `{% if name %}` is false, `{{ name }}` holds the message."""
 
     __slots__ = ()
 
@@ -69,6 +69,7 @@ class Missing(StrictUndefined):
         return False
 
 
+@lru_cache(maxsize=64)
 def missing(name: str) -> Missing:
     """The value of `name` where it is not known."""
     return Missing(hint=f"{name} is not known", name=name, exc=UndefinedError)
@@ -91,10 +92,10 @@ class _Sandbox(ImmutableSandboxedEnvironment):
         return super().getattr(obj, attribute)
 
 
-def environment(*, html: bool) -> Environment:
-    """Jinja2 for mails: sandboxed, strict, and escaping what goes into HTML."""
+def environment(*, html: bool, trim: bool = True) -> Environment:
+    """Jinja2 for messages: sandboxed, strict, and escaping what goes into HTML; with `trim` a tag leaves no line."""
     env = _Sandbox(
-        autoescape=html, undefined=StrictUndefined, finalize=_writable, trim_blocks=True, lstrip_blocks=True,
+        autoescape=html, undefined=StrictUndefined, finalize=_writable, trim_blocks=trim, lstrip_blocks=trim,
         cache_size=0,
     )  # fmt: skip
     env.globals.clear()
@@ -111,25 +112,29 @@ def _writable(value: Any) -> Any:
 
 _HTML: Final = environment(html=True)
 _PLAIN: Final = environment(html=False)
-# stylesheets are kept only as far as they can't be put inline: what is in @media
-_INLINER: Final = css_inline.CSSInliner(keep_style_tags=False, keep_at_rules=True, load_remote_stylesheets=False)
+#: Where empty lines are left out anyway, a tag at the end of a line must not join it to the next.
+SHORT: Final = environment(html=False, trim=False)
 
 
 # -- what a template may be --------------------------------------------------------------------------------------
-def compiled(source: str, *, html: bool, known: frozenset[str] | None = None) -> Template:
-    """The template, if it is one that may run; raises ConfigurationError that names the line.
+def compiled(source: str, *, html: bool) -> Template:
+    """The template of a mail, if it is one that may run; raises ConfigurationError that names the line.
 
-    Styles are put inline here, once, not for each mail. `known` are the names there are, if they are to be checked.
+    Styles are put inline here, once, not for each mail.
     """
     env = _HTML if html else _PLAIN
-    _checked(env, source, known)
+    as_written = checked(env, source)
     try:
-        return env.from_string(inlined(source) if html else source)
+        return env.from_string(inlined(source)) if html else as_written
     except TemplateSyntaxError as exc:  # a value in a place of the HTML where it can't be kept
         raise ConfigurationError(f"the HTML can't be read as it is meant: {exc}") from exc
 
 
-def _checked(env: Environment, source: str, known: frozenset[str] | None) -> nodes.Template:
+def checked(env: Environment, source: str, known: frozenset[str] | None = None) -> Template:
+    """The template as it is written, if it is one that may run; raises ConfigurationError that names the line.
+
+    `known` are the names there are, if they are to be checked.
+    """
     try:
         tree = env.parse(source)
         done = steps(tree)
@@ -141,7 +146,7 @@ def _checked(env: Environment, source: str, known: frozenset[str] | None) -> nod
         raise ConfigurationError(f"it may take {done:,} steps, more than {MOST_STEPS:,}: loops are nested too deeply")
     if known is not None:
         _check_names(tree, known)
-    return tree
+    return env.from_string(source)
 
 
 def steps(tree: nodes.Node) -> int:
@@ -258,9 +263,21 @@ def own(template: MailTemplate) -> Own | ConfigurationError:
         return exc
 
 
+def tried(env: Environment, source: str, values: Mapping[str, Any], most: int) -> str:
+    """What a template says of sample values; raises ConfigurationError, naming the line, unless it may run and does.
+
+    The names of `values` are all that it may use.
+    """
+    template = checked(env, source, frozenset(values))
+    try:
+        return write(template, values, most)
+    except FAULTS as exc:
+        line = line_of(template, exc)
+        raise ConfigurationError(f"{'' if line is None else f'line {line}: '}{exc}") from exc
+
+
 def check(template: MailTemplate) -> None:
     """Raise ConfigurationError, naming part and line, unless the template can make a mail of the sample."""
-    known = frozenset(SAMPLE)
     for part, source, most in (
         ("subject", template.subject, MOST_SUBJECT),
         ("html", template.html, MOST_HTML),
@@ -268,15 +285,8 @@ def check(template: MailTemplate) -> None:
     ):  # fmt: skip
         if not source:
             continue
-        env = _HTML if part == "html" else _PLAIN
         try:
-            _checked(env, source, known)
-            as_written = env.from_string(source)
-            try:
-                write(as_written, sample(html=part == "html"), most)
-            except FAULTS as exc:
-                line = line_of(as_written, exc)
-                raise ConfigurationError(f"{'' if line is None else f'line {line}: '}{exc}") from exc
+            tried(_HTML if part == "html" else _PLAIN, source, sample(html=part == "html"), most)
             ready = compiled(source, html=part == "html")
             try:
                 written = write(ready, sample(html=part == "html"), most)
@@ -286,118 +296,6 @@ def check(template: MailTemplate) -> None:
                 raise ConfigurationError("{{ unsubscribe_url }} is not in it: everybody must find the way out")
         except ConfigurationError as exc:
             raise ConfigurationError(f"{part}: {exc}") from exc
-
-
-# -- styles ------------------------------------------------------------------------------------------------------
-_OPENING: Final = {"variable_begin": "variable_end", "block_begin": "block_end", "raw_begin": "raw_end"}
-_LEXER: Final = Environment(keep_trailing_newline=True)  # noqa: S701 - reads, writes nothing
-_SPOT: Final = re.compile(r"<!--ꞏ(\d+)ꞏ-->|ꞏ(\d+)ꞏ")
-
-
-def inlined(source: str) -> str:
-    """The HTML with its styles in the elements, and everything of Jinja2 where it was.
-
-    A tag is a comment while the HTML is read, or a word where there can be no comment, so that no parser moves it.
-    """
-    html, tags = _marked(source)
-    html = _INLINER.inline(html)
-    if "<tbody" not in source:  # a parser adds it to every table, around half of a loop
-        html = re.sub(r"</?tbody>", "", html)
-    seen: list[int] = []
-
-    def back(found: re.Match[str]) -> str:
-        seen.append(int(found[1] or found[2]))
-        return tags[seen[-1]]
-
-    html = _SPOT.sub(back, html)
-    if sorted(seen) != list(range(len(tags))):
-        lost = next((n for n in range(len(tags)) if seen.count(n) != 1), 0)
-        raise ConfigurationError(f"the HTML around {tags[lost]} is not closed or nested as it should be")
-    return html
-
-
-def _marked(source: str) -> tuple[str, list[str]]:
-    if "ꞏ" in source:
-        raise ConfigurationError("the character ꞏ (U+A78F) can't be used")
-    out: list[str] = []
-    tags: list[str] = []
-    place = _Place()
-    for lineno, is_tag, text in _pieces(source):
-        if not is_tag:
-            place.read(text)
-            out.append(text)
-            continue
-        if place.between_attributes:  # a parser may change their order
-            raise ConfigurationError(f"line {lineno}: {text} can stand in a value in quotes, not between attributes")
-        mark = f"ꞏ{len(tags)}ꞏ"
-        out.append(mark if place.where else f"<!--{mark}-->")
-        tags.append(text)
-    return "".join(out), tags
-
-
-def _pieces(source: str) -> Iterator[tuple[int, bool, str]]:
-    """The source in pieces: (line, True, a tag of Jinja2) and (line, False, what is between). Comments are left out."""
-    tag, until, in_comment = "", "", False
-    for lineno, kind, value in _LEXER.lex(source):
-        if kind in ("comment_begin", "comment_end"):
-            in_comment = kind == "comment_begin"
-        elif until:
-            tag += value
-            if kind == until:
-                yield lineno, True, tag
-                tag, until = "", ""
-        elif kind in _OPENING:
-            tag, until = value, _OPENING[kind]
-        elif not in_comment:
-            yield lineno, False, value
-
-
-class _Place:
-    """Where in HTML one is: `where` is empty in text, else `tag`, `comment` or the element whose text is no HTML."""
-
-    _RAW: Final = ("style", "title", "script", "textarea")
-
-    def __init__(self) -> None:
-        self.where = ""
-        self._quote = ""
-        self._element = ""
-
-    @property
-    def between_attributes(self) -> bool:
-        """Whether it is inside a tag and not in a value in quotes."""
-        return self.where == "tag" and not self._quote
-
-    def read(self, html: str) -> None:
-        """Go on by a piece."""
-        at = 0
-        while at < len(html):
-            at = self._next(html, at)
-
-    def _next(self, html: str, at: int) -> int:
-        if self.where == "":
-            found = re.compile(r"<!--|</?([A-Za-z][^\s/>]*)|<!").search(html, at)
-            if found is None:
-                return len(html)
-            self.where = "comment" if found[0] == "<!--" else "tag"
-            closing = found[0].startswith("</")
-            self._element = "" if closing else (found[1] or "").lower()
-            return found.end()
-        if self.where == "tag":
-            found = re.compile(re.escape(self._quote) if self._quote else "[\"'>]").search(html, at)
-            if found is None:
-                return len(html)
-            if self._quote:
-                self._quote = ""
-            elif found[0] == ">":
-                self.where = self._element if self._element in self._RAW else ""
-            else:
-                self._quote = found[0]
-            return found.end()
-        found = re.compile("-->" if self.where == "comment" else rf"</{self.where}\s*>", re.I).search(html, at)
-        if found is None:
-            return len(html)
-        self.where = ""
-        return found.end()
 
 
 # -- the sample --------------------------------------------------------------------------------------------------

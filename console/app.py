@@ -1,7 +1,7 @@
 """The staff's console: which page answers where, and what happens when something goes wrong.
 
 in   ClickHouse, through `sinks`
-out  subscriber-events, key subscriber_id: a reminder that staff asked for
+out  subscriber-events, key subscriber_id: reminders that staff asked for
 """
 
 import logging
@@ -23,7 +23,9 @@ from cartwake.clock import Clock, SystemClock, to_datetime
 from cartwake.errors import Unavailable
 from cartwake.settings import Settings
 from console import carts as carts_page
+from console.asking import MOST_TEXT
 from console.cart import CartPages
+from console.many import ManyPages
 from console.pages import HERE, Pages
 from console.reader import CartReader, EventWriter
 from console.security import Forged, Forms, Guard, page_policy, picture_sources, secure_headers
@@ -53,17 +55,13 @@ def create_app(
     pages = Pages(
         picture_sources=pictures,
         now=lambda: to_datetime(clock.now_ms()),
-        facts={"collector_url": settings.collector_url, "demo": bool(settings.demo_idle)},
+        facts={"collector_url": settings.collector_url, "demo": bool(settings.demo_idle), "most_text": MOST_TEXT},
     )
+    forms = Forms.under(settings.secret)
     cart = CartPages(
-        carts,
-        publisher,
-        pages,
-        forms=Forms.under(settings.secret),
-        clock=clock,
-        patience=patience,
-        collector_url=settings.collector_url,
+        carts, publisher, pages, forms=forms, clock=clock, patience=patience, collector_url=settings.collector_url
     )
+    many = ManyPages(carts, publisher, pages, forms=forms, clock=clock, patience=patience)
     known = [settings.host, urlsplit(settings.console_url).hostname or "", *hosts]
     return Starlette(
         routes=[
@@ -72,6 +70,9 @@ def create_app(
             Route("/carts/{abandonment_id}", cart.show),
             Route("/carts/{abandonment_id}/mail", cart.mail),
             Route("/carts/{abandonment_id}/remind", cart.remind, methods=["POST"]),
+            Route("/reminders", many.account, methods=["GET"]),
+            Route("/reminders", many.send, methods=["POST"]),
+            Route("/reminders/new", many.new),
             Route("/healthz", _healthz),
             Mount("/static", _Assets(directory=HERE / "static")),
         ],
@@ -122,7 +123,9 @@ def _forged(pages: Pages, request: Request, error: Exception) -> Response:
 def _away(pages: Pages, request: Request, error: Exception) -> Response:
     log.warning("%s %s: %s", request.method, request.url.path, error)
     if request.method == "POST":
-        detail = "The reminder was not asked for, because Kafka does not answer. Please go back and try again."
+        detail = (
+            "Nothing was asked for, because ClickHouse, where the console reads, does not answer. Please try again."
+        )
         return pages.problem(request, 503, "Not sent", detail, headers={"retry-after": str(RETRY_SECONDS)})
     detail = "ClickHouse, where the console reads, does not answer. Events are kept in Kafka meanwhile; none is lost."
     return pages.problem(request, 503, "The carts can’t be read right now", detail, retry_seconds=RETRY_SECONDS)

@@ -4,41 +4,29 @@ in   ClickHouse view `abandonments` and what surrounds the row
 out  subscriber-events, key subscriber_id: subscriber.reminder_requested
 """
 
+import logging
 import re
 import uuid
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
-from urllib.parse import parse_qs
 
-import anyio
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from cartwake.clock import Clock, to_datetime
-from cartwake.model import SubscriberEvent, encode
+from cartwake.errors import KafkaUnavailable, Rejected
+from cartwake.model import encode
 from cartwake.topics import SUBSCRIBER_EVENTS
-from console import words
+from console import asking
+from console.forms import read_form, uuid_of
+from console.outcomes import UNASKED, Notice, notice_of, outcomes, refused, too_long
 from console.pages import Pages
 from console.reader import CartReader, EventWriter
 from console.security import Forms, mail_policy, picture_sources
-from sinks.carts import CartDetail, CartRow, Mail
+from sinks.carts import CartDetail, Mail
 
-FORM_BYTES: Final = 8 * 1024
-POLL: Final = 0.25  # seconds between two looks for the outcome of a request
-_PENDING: Final = frozenset({"planned", "held", "sending"})
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """What became of a reminder that was just asked for."""
-
-    tone: str
-    title: str
-    words: str
-    reload: str = ""
+log = logging.getLogger(__name__)
 
 
 class CartPages:
@@ -66,13 +54,31 @@ class CartPages:
 
     async def show(self, request: Request) -> Response:
         """The page; with `?request=…` it waits a moment for the outcome of that reminder."""
-        request_id = _uuid(request.query_params.get("request", ""))
-        notice = await self._outcome(request, request_id) if request_id else None
+        request_id, notice, text = uuid_of(request.query_params.get("request", "")), None, ""
+        if request_id:
+            found = await outcomes(self._reader, [request_id], self._patience)
+            notice = notice_of(found.get(request_id), reload=f"{request.url.path}?request={request_id}")
         detail = await self._find(request)
+        if request_id and notice and notice.kind == "refused":  # what was written is not lost with the refusal
+            row = detail.row
+            text = await run_in_threadpool(self._reader.own_words, row.shop_id, row.subscriber_id, request_id)
+        return self._page(request, detail, notice=notice, text=text)
+
+    def _page(
+        self,
+        request: Request,
+        detail: CartDetail,
+        *,
+        notice: Notice | None,
+        text: str,
+        problem: str = "",
+        status: int = 200,
+    ) -> Response:
         cookie = self._forms.cookie(request)
         response = self._pages.render(
             request,
             "cart.html",
+            status,
             cart=detail.row,
             lines=detail.lines,
             timeline=detail.timeline[::-1],
@@ -80,7 +86,9 @@ class CartPages:
             written=[mail for mail in detail.mails if mail.subject or mail.html or mail.text],
             notice=notice,
             token=self._forms.token(cookie),
-            no_reminder_because=why_no_reminder(detail.row),
+            text=text,
+            problem=problem,
+            no_reminder_because=asking.why_no_reminder(detail.row),
         )
         self._forms.remember(request, response, cookie)
         return response
@@ -96,25 +104,24 @@ class CartPages:
         return HTMLResponse(untracked(chosen, self._collector_url), headers=headers)
 
     async def remind(self, request: Request) -> Response:
-        """Ask for a reminder now, then show the cart with the outcome."""
-        form = await _form(request)
-        self._forms.check(request, form.get("token", ""))
-        row = (await self._find(request)).row
-        reason = why_no_reminder(row)
-        if reason:
-            raise HTTPException(409, reason)
-        request_id = str(uuid.uuid4())
-        event = SubscriberEvent(
-            event_id=request_id,
-            type="subscriber.reminder_requested",
-            shop_id=row.shop_id,
-            subscriber_id=row.subscriber_id,
-            occurred_at=to_datetime(self._clock.now_ms()),
-            cart_id=row.cart_id,
-            request_id=request_id,
-            requested_by="staff",
-        )
-        await run_in_threadpool(self._writer.send_and_wait, SUBSCRIBER_EVENTS, row.subscriber_id, encode(event))
+        """Ask for a reminder now, then show the cart with the outcome; what was typed stays when nothing is asked."""
+        form = await read_form(request)
+        self._forms.check(request, form.one("token"))
+        detail = await self._find(request)
+        row, said = detail.row, form.one("text")
+        try:
+            text = asking.own_words(said)
+        except Rejected as exc:
+            return self._page(request, detail, notice=too_long(exc), text=said, problem=f"{exc}.", status=422)
+        if reason := asking.why_no_reminder(row):
+            return self._page(request, detail, notice=refused(reason), text=said, status=409)
+        now, request_id = to_datetime(self._clock.now_ms()), str(uuid.uuid4())
+        event = asking.request(row, request_id=request_id, by="staff", at=now, text=text)
+        try:
+            await run_in_threadpool(self._writer.send_and_wait, SUBSCRIBER_EVENTS, row.subscriber_id, encode(event))
+        except KafkaUnavailable as exc:
+            log.warning("a reminder was not asked for: %s", exc)
+            return self._page(request, detail, notice=UNASKED, text=said, status=503)
         return RedirectResponse(f"/carts/{row.abandonment_id}?request={request_id}", 303)
 
     async def _find(self, request: Request) -> CartDetail:
@@ -123,59 +130,8 @@ class CartPages:
             raise HTTPException(404)
         return detail
 
-    async def _outcome(self, request: Request, request_id: str) -> Notice:
-        status: str | None = None
-        why = ""
-        with anyio.move_on_after(self._patience.total_seconds()):
-            while status is None or status in _PENDING:
-                found = await run_in_threadpool(self._reader.request_result, request_id)
-                if found is not None:
-                    status, why = found
-                if status is None or status in _PENDING:
-                    await anyio.sleep(POLL)
-        return notice_of(status, why, reload=f"{request.url.path}?request={request_id}")
-
-
-def why_no_reminder(row: CartRow) -> str:
-    """Why the button does nothing, or nothing when it does. What else may forbid a mail is said by the answer."""
-    if not row.subscriber_id:
-        return "Nobody is known for this cart yet, so there is nobody to write to."
-    if row.state == "recovered":
-        return "This cart has been bought already."
-    return ""
-
-
-def notice_of(status: str | None, why: str, *, reload: str) -> Notice:
-    """The outcome of a request in words; a refusal is an error."""
-    if status is None or status in _PENDING:
-        return Notice("busy", "Still working", "The reminder was asked for; its outcome is not here yet.", reload)
-    told = words.explained(status, why)
-    if status in ("sent", "opened", "clicked"):
-        return Notice("good", "Reminder sent", told)
-    if status == "uncertain":
-        return Notice("bad", "Perhaps sent", told)
-    return Notice("bad", "No reminder was sent", told)
-
 
 def untracked(mail: Mail, collector_url: str) -> str:
     """The mail's HTML without our own tracking pictures: staff who look at a mail have not opened it."""
     pixel = re.compile(r"""(?i)\bsrc\s*=\s*(["']?)\s*""" + re.escape(collector_url) + r"/(?!shop/)")
     return pixel.sub(r"data-not-loaded=\1", mail.html)
-
-
-def _uuid(text: str) -> str | None:
-    try:
-        return str(uuid.UUID(text))
-    except ValueError:
-        return None
-
-
-async def _form(request: Request) -> dict[str, str]:
-    """The fields of a form, each once; 413 when it is larger than any of ours."""
-    body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > FORM_BYTES:
-            raise HTTPException(413, "That form is too large.")
-    fields = parse_qs(body.decode("utf-8", "replace"), max_num_fields=20)
-    return {name: values[0] for name, values in fields.items()}

@@ -105,6 +105,8 @@ async def show(reader: CartReader, pages: Pages, request: Request) -> Response:
         figures=figures(counts, asked),
         shops=sorted({count.shop_id for count in counts}),
         views={view: views_href(asked, view) for view in ("tiles", "list")},
+        here=replace(asked, back=()).href,
+        everyone=everyone(page.rows, asked),
         newer=asked.newer,
         older=asked.older(page.next),
         nothing_yet=not counts and not page.rows and not asked.narrowed and not asked.cursor,
@@ -134,6 +136,12 @@ def views_href(asked: Asked, view: str) -> str:
     """This page in the other view."""
     here = asked.href
     return f"{here}{'&' if '?' in here else '?'}view={view}"
+
+
+def everyone(rows: Iterable[CartRow], asked: Asked) -> str:
+    """The address of reminders about all on this page."""
+    query = [*(("cart", row.abandonment_id) for row in rows), ("from", replace(asked, back=()).href)]
+    return f"/reminders/new?{urlencode(query)}"
 
 
 def lines(row: CartRow) -> tuple[Item, ...]:

@@ -64,9 +64,13 @@ class Pages:
         detail: str,
         *,
         retry_seconds: int = 0,
+        back: str = "/carts",
         headers: Mapping[str, str] | None = None,
     ) -> HTMLResponse:
-        """A page that says what is wrong and what to do; it loads itself again after `retry_seconds` unless 0."""
+        """A page that says what is wrong and what to do, and leads `back`.
+
+        It loads itself again after `retry_seconds` unless 0.
+        """
         more = {"retry-after": str(retry_seconds)} if retry_seconds else {}
         return self.render(
             request,
@@ -77,6 +81,7 @@ class Pages:
             detail=detail,
             status_words=f"{status} {HTTPStatus(status).phrase}",
             retry_seconds=retry_seconds,
+            back=back,
         )
 
 

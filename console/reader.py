@@ -1,9 +1,11 @@
 """What the console asks of others: somebody who reads carts, and somebody who writes one event."""
 
+from collections.abc import Collection
+from datetime import datetime
 from typing import Literal, Protocol
 
 from cartwake.topics import Topic
-from sinks.carts import CartDetail, Count, Page
+from sinks.carts import CartDetail, CartRow, Count, Page, Standing
 
 
 class CartReader(Protocol):
@@ -36,6 +38,22 @@ class CartReader(Protocol):
 
     def request_result(self, request_id: str) -> tuple[str, str] | None:
         """(status, words) of the message that staff asked for, or None while there is none yet."""
+        ...
+
+    def request_results(self, request_ids: Collection[str]) -> dict[str, tuple[str, str]]:
+        """The same of several; those without a message are left out."""
+        ...
+
+    def own_words(self, shop_id: str, subscriber_id: str, request_id: str) -> str:
+        """The own words that this person's reminder was asked for with; empty when there were none, or not yet."""
+        ...
+
+    def chosen(self, abandonment_ids: Collection[str]) -> dict[str, CartRow]:
+        """These abandonments, by their ids; those that are no longer kept are left out."""
+        ...
+
+    def standings(self, people: Collection[tuple[str, str]], *, since: datetime) -> dict[tuple[str, str], Standing]:
+        """What is known of these (shop_id, subscriber_id), mails counted from `since` on; strangers are left out."""
         ...
 
 

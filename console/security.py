@@ -156,7 +156,7 @@ class Forms:
             raise Forged("This form came from another web site.")
         expected = self.token(request.cookies.get(COOKIE, ""))
         if COOKIE not in request.cookies or not hmac.compare_digest(expected.encode(), token.encode()):
-            raise Forged("This form is out of date. Open the cart again and press the button once more.")
+            raise Forged("This form is out of date. Open its page again and press the button once more.")
 
 
 def _authority(origin: str) -> str:

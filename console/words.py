@@ -57,6 +57,25 @@ MESSAGE_MEANINGS: Final = {
     "complained": "The reminder was sent, and reported as spam.",
 }
 
+#: Why nobody is asked about a cart, or, of several, why one of them is left out.
+NOT_ASKED: Final = {
+    "nobody": "Nobody is known for this cart yet, so there is nobody to write to.",
+    "bought": "This cart has been bought already.",
+    "gone": "This cart is no longer kept.",
+    "returned": "The shopper came back to the cart.",
+    "withdrawn": "Late events showed that the cart had not been left.",
+    "no_consent": "The person has not agreed to reminders by mail.",
+    "unsubscribed": "The person unsubscribed.",
+    "bounced": "Earlier mails came back: the address is dead, or took none for a long time.",
+    "complained": "The person reported an earlier mail as spam.",
+    "erased": "The person’s data was erased on request.",
+    "blocked": "The address is on the shop’s block list.",
+    "limit": "The person was already written to within 24 hours.",
+    "same": "Another of the chosen carts is the same person’s.",
+    "away": "Kafka did not answer, so the reminder was not asked for. Please try again.",
+}
+
+
 #: How a badge looks: good, bad, busy or plain.
 TONES: Final = {
     "recovered": "good",

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from cartwake import topics
 from cartwake.clock import to_datetime
 from cartwake.model import SubscriberCart, SubscriberEvent, derived_id, encode, person_id
+from cartwake.stage import NEVER
 from reminders.fold import with_alias
 from reminders.messages import plan_id_for, say
 from reminders.person import MOST_ITEMS, Alias, Held, Key, Out, Person, Plan, Stop
@@ -54,9 +55,9 @@ def give_up(alias: Alias, key: Key, *, now: int) -> Alias:
     return alias
 
 
-def next_give_up(alias: Alias) -> int | None:
-    """When `give_up` has something to do, or None."""
-    return min((h.held_at + HOLD_MS for h in alias.held if h.cart_id is not None), default=None)
+def next_give_up(alias: Alias) -> int:
+    """When `give_up` has something to do, or NEVER."""
+    return min((h.held_at + HOLD_MS for h in alias.held if h.cart_id is not None), default=NEVER)
 
 
 def teach(before: Person, person: Person, key: Key, record: SubscriberCart | SubscriberEvent) -> Person:

@@ -13,7 +13,7 @@ from cartwake.clock import to_ms
 from cartwake.errors import InvalidEvent
 from cartwake.model import Consent, PushTarget, SubscriberCart, SubscriberEvent, consent_of, normal_email, person_id
 from cartwake.money import total
-from reminders.person import MOST_ITEMS, MOST_PUSH, Cart, Person, Request, Standing
+from reminders.person import MOST_ITEMS, MOST_PUSH, Cart, Line, Person, Request, Standing
 
 CHANNELS: Final = ("email", "sms", "push")
 
@@ -109,12 +109,12 @@ def _abandoned(record: SubscriberCart, at: int, last_activity: int, known: Cart 
         last_activity=last_activity or at,
         abandonment_id=outcome.abandonment_id,
         abandoned_at=moment(outcome.abandoned_at, "outcome.abandoned_at") if outcome.abandoned_at else at,
-        planned=known.planned if known else None,
+        planned=known is not None and known.planned and known.abandonment_id == outcome.abandonment_id,
         stage=outcome.stage,
         currency=outcome.currency,
         value=str(value),
         units=sum(item.quantity or 1 for item in outcome.items) if outcome.units is None else outcome.units,
-        items=outcome.items[:MOST_ITEMS],
+        lines=tuple(map(Line.of, outcome.items[:MOST_ITEMS])),
         cart_url=outcome.cart_url,
         logged_in=outcome.customer_id is not None or record.evidence.how == "login",
     )
@@ -232,7 +232,7 @@ def _only_erased(person: Person) -> Person:
         aliases=person.aliases,
         requests=person.requests,
         carts={
-            cart_id: replace(cart, items=(), cart_url=None, value=None, currency=None)
+            cart_id: replace(cart, lines=(), cart_url=None, value=None, currency=None)
             for cart_id, cart in person.carts.items()
         },
         plans=person.plans,

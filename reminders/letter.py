@@ -66,7 +66,7 @@ def letter_for(person: Person, key: Key, plan: Plan) -> Letter:
         name=person.name,
         locale=person.locale,
         stage=cart.stage or "cart",
-        items=cart.items,
+        items=tuple(line.item for line in cart.lines),
         units=cart.units,
         value=cart.value,
         currency=cart.currency,

@@ -10,15 +10,18 @@ from msgspec import Struct
 
 from cartwake.shops import Shop
 from cartwake.templating import Missing, missing
-from reminders.clean import line, web_url
+from reminders.clean import in_html, line, lines, web_url
 from reminders.links import Links
 from reminders.mime import File
 from reminders.notices import notice_id
 from reminders.outbox import Mail
 from reminders.person import Key
 from reminders.reader import speech_in
-from reminders.render import NOTICE, Renderer, in_html, lines, of_shop
+from reminders.render import Renderer, of_shop
+from reminders.words import Speech
 
+#: The template: a shop may have its own of it, as of those of reminders.
+NOTICE: Final = "notice"
 _PICTURE: Final = Markup('{}<br><br><img src="cid:{}" alt="{}" style="max-width:100%;height:auto">')
 #: Of the words of a reminder those that a notice does not say.
 _UNSAID: Final[dict[str, Missing]] = {
@@ -58,16 +61,16 @@ def order_mail(notice: Notice, shop: Shop, render: Renderer, links: Links) -> Ma
         picture = notice.picture
         words = _PICTURE.format(words, content_id, line(picture.name, 100))
         files = (*files, File(picture.name, picture.type, picture.content, content_id))
-    parts = render.written(NOTICE, _values(notice, shop, links), shop, words)
+    speech = speech_in(notice.locale, NOTICE, "email", shop)
+    parts = render.compose(NOTICE, speech, _values(notice, shop, speech, links), shop, words)
     return render.mail(
         parts, shop, key=notice.key, plan_id=plan_id, to=notice.to, at=notice.written_at, unsubscribe_url=None,
         name=name, files=files,
     )  # fmt: skip
 
 
-def _values(notice: Notice, shop: Shop, links: Links) -> dict[str, Any]:
+def _values(notice: Notice, shop: Shop, speech: Speech, links: Links) -> dict[str, Any]:
     """Every value a template may use; those of a cart are empty or not known."""
-    speech = speech_in(notice.locale, NOTICE, shop)
     text = lines(notice.text)
     subject = line(notice.subject, 150)
     return {

@@ -1,15 +1,18 @@
 """What is remembered of one person at one shop, and of an id that stands for a person whose mailbox is not known yet.
 
 A person is a mailbox: the subscriber_id is made of the e-mail address. Facts are folded in (`fold`), decisions are
-made on them (`plan`); neither does I/O. Times are epoch milliseconds.
+made on them (`plan`); neither does I/O. Times are epoch milliseconds. States are packed as arrays, without the names
+of their fields: a million people with a cart wait in memory.
 """
 
 import re
+from decimal import Decimal
 from typing import Final, Literal
 
 from msgspec import Struct
 
 from cartwake.model import Channel, Consent, Item, PushTarget
+from cartwake.stage import NEVER
 
 #: Lines of a cart that are kept for the mail; `units` and `value` are of the whole cart.
 MOST_ITEMS: Final = 20
@@ -33,7 +36,29 @@ class Out(Struct, frozen=True, array_like=True):
     value: bytes
 
 
-class Cart(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Line(Struct, frozen=True, array_like=True, gc=False):
+    """A line of a cart, as `cartwake.model.Item` has it."""
+
+    sku: str
+    name: str | None = None
+    quantity: int | None = None
+    price: Decimal | None = None
+    url: str | None = None
+    image: str | None = None
+    category: str | None = None
+
+    @classmethod
+    def of(cls, item: Item) -> "Line":
+        """The line of an item."""
+        return cls(item.sku, item.name, item.quantity, item.price, item.url, item.image, item.category)
+
+    @property
+    def item(self) -> Item:
+        """The item of the line."""
+        return Item(self.sku, self.name, self.quantity, self.price, self.url, self.image, self.category)
+
+
+class Cart(Struct, frozen=True, kw_only=True, array_like=True):
     """The last that was heard of a cart. `closed` says why nobody should be reminded of it any more."""
 
     revision: int
@@ -41,14 +66,14 @@ class Cart(Struct, frozen=True, kw_only=True, omit_defaults=True):
     last_activity: int = 0
     abandonment_id: str | None = None
     abandoned_at: int = 0
-    planned: str | None = None  # the abandonment a plan was made for
+    planned: bool = False  # whether plans were made for this abandonment
     closed: Literal["bought", "returned", "withdrawn", "unmatched"] | None = None
     order_id: str | None = None
     stage: str | None = None
     currency: str | None = None
     value: str | None = None
     units: int = 0
-    items: tuple[Item, ...] = ()
+    lines: tuple[Line, ...] = ()
     cart_url: str | None = None
     logged_in: bool = False
 
@@ -74,7 +99,7 @@ class Wait(Struct, frozen=True, array_like=True):
     words: str
 
 
-class Gift(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Gift(Struct, frozen=True, kw_only=True, array_like=True):
     """An offer made to one person alone. `until` is epoch milliseconds; `used`: a message with it may have left."""
 
     code: str
@@ -84,7 +109,7 @@ class Gift(Struct, frozen=True, kw_only=True, omit_defaults=True):
     used: bool = False
 
 
-class Plan(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Plan(Struct, frozen=True, kw_only=True, array_like=True):
     """The intent to write about one cart; it is kept until it has ended. `requested_by` marks one made by hand."""
 
     plan_id: str
@@ -113,7 +138,7 @@ class Plan(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.requested_by is not None
 
 
-class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Request(Struct, frozen=True, kw_only=True, array_like=True):
     """Somebody of the shop wants a reminder sent now."""
 
     event_id: str
@@ -123,7 +148,7 @@ class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
     text: str | None = None
 
 
-class Standing(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Standing(Struct, frozen=True, kw_only=True, array_like=True):
     """How a person stands to one channel. `written` are the last times something was sent by it."""
 
     consent: Consent | None = None
@@ -147,7 +172,20 @@ class Shown(Struct, frozen=True, array_like=True):
     at: int
 
 
-class Person(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="person"):
+class Timer(Struct, array_like=True):
+    """The first fields of every packed state: all that is needed to know when to look at it again."""
+
+    kind: str
+    wake_at: int
+
+
+class Waking(Struct, frozen=True, kw_only=True, array_like=True):
+    """What every state begins with: when it wants to be looked at again."""
+
+    wake_at: int = NEVER
+
+
+class Person(Waking, frozen=True, kw_only=True, array_like=True, tag="person"):
     """One mailbox at one shop. Of an erased one nothing is left but `silenced`."""
 
     seen: dict[str, int] = {}  # offset last folded, by topic
@@ -189,7 +227,7 @@ class Held(Struct, frozen=True, array_like=True):
     value: bytes
 
 
-class Alias(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="alias"):
+class Alias(Waking, frozen=True, kw_only=True, array_like=True, tag="alias"):
     """A shop's own id for somebody: it knows the mailbox, or holds what came until it does."""
 
     seen: dict[str, int] = {}
@@ -200,14 +238,14 @@ class Alias(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="alias"):
     held: tuple[Held, ...] = ()
 
 
-class Rhythm(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="rhythm"):
+class Rhythm(Waking, frozen=True, kw_only=True, array_like=True, tag="rhythm"):
     """Orders of a shop on this partition: how many in each hour since the epoch, and the time of the last."""
 
     hours: dict[int, int] = {}
     last_at: int = -1
 
 
-class Code(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="code"):
+class Code(Waking, frozen=True, kw_only=True, array_like=True, tag="code"):
     """A code of a pool; `plan_id` is whose it has become. It stays known for ever, so it is never given twice."""
 
     plan_id: str | None = None

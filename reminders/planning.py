@@ -126,9 +126,9 @@ def _reasons(only: Conditions, person: Person, cart: Cart) -> Iterator[str]:
         yield f"The currency is {cart.currency or 'not known'}; this step is for {_any(only.currencies)}."
     if only.stages and (cart.stage or "cart") not in only.stages:
         yield f"The cart was left at the step {cart.stage or 'cart'}; this one is for {_any(only.stages)}."
-    if only.categories and not any(item.category in only.categories for item in cart.items):
+    if only.categories and not any(line.category in only.categories for line in cart.lines):
         yield f"Nothing in the cart is of {_any(only.categories)}."
-    if only.skus and not any(item.sku in only.skus for item in cart.items):
+    if only.skus and not any(line.sku in only.skus for line in cart.lines):
         yield f"The cart holds none of {_any(only.skus)}."
     bought = 0 <= person.first_bought_at < cart.abandoned_at
     if only.shoppers != "all" and bought != (only.shoppers == "returning"):

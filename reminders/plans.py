@@ -17,6 +17,7 @@ from cartwake.durations import duration_ms
 from cartwake.model import SubscriberEvent, derived_id, encode
 from cartwake.rules import Offer
 from cartwake.shops import Shop
+from cartwake.stage import NEVER
 from reminders import planning
 from reminders.fold import stand
 from reminders.gates import held_back, silence, step_of, stopped, wait
@@ -46,13 +47,12 @@ class Woken:
 def decide(person: Person, key: Key, *, now: int, shop: Shop) -> Person:
     """Plans for what was left or asked for; an end for every plan that facts have stopped."""
     for cart_id, cart in person.carts.items():
-        if cart.abandonment_id is not None and cart.planned != cart.abandonment_id:
+        if cart.abandonment_id is not None and not cart.planned:
             for decision in planning.plan(person, Left(key, cart_id, cart), now=now, rules=shop.reminders):
                 person = _planned(person, key, decision.plan, decision.words, now=now)
                 if decision.stop is not None and decision.plan.plan_id in person.plans:
                     person = _end(person, key, decision.plan, decision.stop, now=now)
-            marked = replace(cart, planned=cart.abandonment_id)
-            person = replace(person, carts=person.carts | {cart_id: marked})
+            person = replace(person, carts=person.carts | {cart_id: replace(cart, planned=True)})
     for request in person.requests:
         person = _asked(person, key, request, now=now, shop=shop)
     if person.requests:
@@ -198,14 +198,14 @@ def cancelled(person: Person) -> list[str]:
     return [p.plan_id for p in person.plans.values() if p.sending_at is not None and stopped(person, p) is not None]
 
 
-def next_wake(person: Person) -> int | None:
-    """When `wake` has something to do, or None."""
+def next_wake(person: Person) -> int:
+    """When `wake` has something to do, or NEVER."""
     sending = any(p.sending_at is not None for p in person.plans.values())
     waiting = [p for p in person.plans.values() if p.sending_at is None]
     times = [p.expires_at if sending else min(p.due_at, p.expires_at) for p in waiting]
     in_use = {p.cart_id for p in person.plans.values()}
     times += [_forget_at(cart) for cart_id, cart in person.carts.items() if cart_id not in in_use]
-    return min(times, default=None)
+    return min(times, default=NEVER)
 
 
 def uncertain_words(to: str | None, message_id: str) -> str:

@@ -1,22 +1,21 @@
-"""A mail as it would look: sample values in the shop's template, and which of them it can't do without.
+"""A message as it would look: sample values in the shop's template, and which of them it can't do without.
 
 Nobody is in it: its links lead to the shop, and to a page that knows nobody, so that trying them changes nothing.
 """
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any, Final
 
 from msgspec.structs import replace
 
-from cartwake.model import Item
+from cartwake.model import Channel, Item
 from cartwake.shops import Shop
 from reminders.letter import Letter
 from reminders.links import Recovery
 from reminders.person import Gift, Key
 from reminders.reader import Unfit
-from reminders.render import Renderer
 
 _HOUR: Final = 3_600_000
 #: The checkout step that a built-in template is about.
@@ -44,7 +43,9 @@ class NoLinks:
         return recovery.cart_url
 
 
-def sample_letter(template: str, locale: str | None, shop: Shop, *, to: str, now: int, step: int = 1) -> Letter:
+def sample_letter(
+    template: str, locale: str | None, shop: Shop, *, to: str, now: int, step: int = 1, channel: Channel = "email"
+) -> Letter:
     """A letter with everything in it that a letter can have; the plain reminder has no code, as in real life.
 
     Its pictures are addresses where there is nothing: one sees what a mail with pictures blocked looks like.
@@ -66,6 +67,7 @@ def sample_letter(template: str, locale: str | None, shop: Shop, *, to: str, now
         written_at=now,
         expires_at=now + 72 * _HOUR,
         left_at=now - 2 * _HOUR,
+        channel=channel,
         step=step,
         again=step > 1,
         template=template,
@@ -82,12 +84,12 @@ def sample_letter(template: str, locale: str | None, shop: Shop, *, to: str, now
     )
 
 
-def needed(render: Renderer, letter: Letter, shop: Shop) -> list[str]:
-    """The values without which the mail would be held, of those that are sometimes not known."""
+def needed(make: Callable[[Letter, Shop], Any], letter: Letter, shop: Shop) -> list[str]:
+    """The values without which `make` would hold the message, of those that are sometimes not known."""
     found = []
     for name, less, at in _without(letter, shop):
         try:
-            render.parts(less, at)
+            make(less, at)
         except Unfit as exc:
             if exc.reason != "missing_value":
                 raise
@@ -111,6 +113,8 @@ def _without(letter: Letter, shop: Shop) -> Iterator[tuple[str, Letter, Shop]]:
     yield "item.url", items(url=None), shop
     yield "total", replace(letter, value=None), shop
     yield "gift", replace(letter, gift=None), shop
+    if letter.gift is not None and letter.gift.text:
+        yield "gift.text", replace(letter, gift=replace(letter.gift, text="")), shop
     yield "text", replace(letter, text=None), shop
     yield "products", replace(letter, products=()), shop
     yield "product.price", products(price=None), shop

@@ -1,15 +1,17 @@
-"""What messages of all channels share: how one speaks to the reader, amounts, the link to the cart, a reasoned no."""
+"""What messages of all channels share: language, the shop's own template, amounts, the link, a reasoned no."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
-from jinja2 import FileSystemLoader, StrictUndefined
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2 import Template
 
 from cartwake.errors import CartwakeError
+from cartwake.model import Channel, Item
 from cartwake.shops import Shop
+from cartwake.templating import FAULTS, TooLong, line_of, missing, write
 from reminders.clean import web_url
 from reminders.letter import Letter
 from reminders.links import Recovery
@@ -18,6 +20,9 @@ from reminders.words import DEFAULT_LANGUAGE, Speech, catalogues, speech_of
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
 LINK_AGE_MS: Final = timedelta(days=90) // timedelta(milliseconds=1)
+STAGES: Final = frozenset({"cart", "contact", "address", "shipping", "payment", "review"})
+
+Own = TypeVar("Own")
 
 
 class Unfit(CartwakeError):
@@ -44,17 +49,19 @@ class Addresses(Protocol):
         ...
 
 
+# -- language and templates ------------------------------------------------------------------------------------------
 def speech_for(letter: Letter, shop: Shop) -> Speech:
     """The reader's language if there are words or a template of the shop in it, else the shop's, else English."""
-    return speech_in(letter.locale, letter.template, shop)
+    return speech_in(letter.locale, letter.template, letter.channel, shop)
 
 
-def speech_in(locale: str | None, template: str, shop: Shop) -> Speech:
+def speech_in(locale: str | None, template: str, channel: Channel, shop: Shop) -> Speech:
     """As `speech_for`, for a reader and a template by name."""
+    own = templates_of(shop, channel)
     for wanted in (locale, shop.profile.locale):
         speech = speech_of(wanted) if wanted else None
         if speech is not None and (
-            speech.language in catalogues() or f"{template}.{speech.language}" in shop.templates
+            speech.language in catalogues() or any(key in own for key in _keys(template, speech))
         ):
             return speech
     found = speech_of(DEFAULT_LANGUAGE)
@@ -62,6 +69,41 @@ def speech_in(locale: str | None, template: str, shop: Shop) -> Speech:
     return found
 
 
+def templates_of(shop: Shop, channel: Channel) -> Mapping[str, Any]:
+    """The shop's own templates of a channel."""
+    match channel:
+        case "email":
+            return shop.templates
+        case "sms":
+            return shop.sms_templates
+        case "push":
+            return shop.push_templates
+
+
+def own_of(templates: Mapping[str, Own], name: str, speech: Speech) -> Own | None:
+    """The shop's own template: in the language of the reader's country, else in the language, else in all."""
+    return next((templates[key] for key in (*_keys(name, speech), name) if key in templates), None)
+
+
+def written(what: str, template: Template, values: Mapping[str, Any], most: int) -> str:
+    """What the template says of the values; raises Unfit that names `what` and the line."""
+    try:
+        return write(template, values, most)
+    except TooLong as exc:
+        raise Unfit("too_long", f"The message was not sent ({what}): {exc}.") from exc
+    except FAULTS as exc:
+        line_no = line_of(template, exc)
+        where = what if line_no is None else f"{what}, line {line_no}"
+        raise Unfit("missing_value", f"The template could not be filled ({where}): {exc}") from exc
+
+
+def _keys(name: str, speech: Speech) -> tuple[str, ...]:
+    """What a template in the reader's language may be called, the most exact first."""
+    key, territory = f"{name}.{speech.language}", speech.locale.territory
+    return (f"{key}-{territory}", key) if territory else (key,)
+
+
+# -- facts -----------------------------------------------------------------------------------------------------------
 def amount(value: Decimal | str | None, currency: str | None, speech: Speech) -> str | None:
     """An amount as the reader writes it, or None where it is not known."""
     if value is None or not currency:
@@ -89,8 +131,13 @@ def recovery_of(letter: Letter, shop: Shop) -> Recovery:
     )
 
 
-def plain_texts(folder: Path = TEMPLATES) -> ImmutableSandboxedEnvironment:
-    """Templates of short texts: sandboxed, strict, nothing to escape."""
-    return ImmutableSandboxedEnvironment(
-        loader=FileSystemLoader(folder), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
+def priced(item: Item, currency: str | None, speech: Speech) -> dict[str, Any]:
+    """How many of an item there are and what they cost, as templates know it."""
+    quantity = item.quantity or 1
+    of_all = None if item.price is None else item.price * quantity
+    return {
+        "quantity": quantity,
+        "count": speech.number(quantity),
+        "price": amount(item.price, currency, speech) or missing("item.price"),
+        "amount": amount(of_all, currency, speech) or missing("item.amount"),
+    }

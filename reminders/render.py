@@ -10,49 +10,51 @@ from datetime import UTC, tzinfo
 from functools import lru_cache
 from typing import Any, Final
 
-from jinja2 import Template
 from markupsafe import Markup
 
 from cartwake.clock import to_datetime
 from cartwake.errors import ConfigurationError
 from cartwake.model import Item
-from cartwake.rules import MailTemplate, zone
+from cartwake.rules import zone
 from cartwake.shops import Shop
 from cartwake.templating import (
-    FAULTS,
     LISTS,
     MOST_HTML,
     MOST_SUBJECT,
     MOST_TEXT,
     Missing,
-    TooLong,
     compiled,
-    line_of,
     missing,
     own,
-    write,
 )
 from reminders.address import ascii_address
-from reminders.clean import first_name, line, web_url
+from reminders.clean import first_name, in_html, line, lines, web_url
 from reminders.letter import Letter
 from reminders.mime import File, Unsafe, build, sender_address
 from reminders.outbox import Mail
 from reminders.person import Key
-from reminders.reader import TEMPLATES, Addresses, Unfit, amount, recovery_of, speech_for
+from reminders.reader import (
+    STAGES,
+    TEMPLATES,
+    Addresses,
+    Unfit,
+    amount,
+    own_of,
+    priced,
+    recovery_of,
+    speech_for,
+    written,
+)
 from reminders.words import Speech
 
 SHOWN: Final = LISTS["items"]
-STAGES: Final = frozenset({"cart", "contact", "address", "shipping", "payment", "review"})
 #: The built-in templates, and the stages each is about; of another stage it says what holds for any cart.
 BUILT_IN: Final = {
     "cart": frozenset({"cart", "contact", "address"}),
     "shipping": frozenset({"shipping"}),
     "payment": frozenset({"payment", "review"}),
 }
-#: The template of order notices: a shop may have its own of it, too.
-NOTICE: Final = "notice"
 MOST_OFFER: Final = 60  # characters of an offer in the subject
-MOST_LINES: Final = 60  # of own words
 
 #: A quote that ends no attribute is no tag either, but some filters take it for one.
 _NO_TAGS: Final = str.maketrans("<>", "  ")
@@ -131,22 +133,27 @@ class Renderer:
 
     def parts(self, letter: Letter, shop: Shop) -> Parts:
         """What the mail of a letter says; raises Unfit."""
-        values = self.values(letter, shop, speech_for(letter, shop))
+        speech, name = speech_for(letter, shop), letter.template
+        if name not in BUILT_IN and own_of(shop.templates, name, speech) is None:
+            words = f"The shop has no template {name!r} for {speech.language}, and there is none built in."
+            raise Unfit("no_template", words)
+        values = self.values(letter, shop, speech)
         pixel = self._links.pixel_url(recovery_of(letter, shop)) if shop.profile.opens else None
-        return self.written(letter.template, values, shop, None if letter.text is None else in_html(letter.text), pixel)
+        return self.compose(name, speech, values, shop, None if letter.text is None else in_html(letter.text), pixel)
 
-    def written(
-        self, name: str, values: dict[str, Any], shop: Shop, own_words: Markup | None, pixel: str | None = None
-    ) -> Parts:
+    def compose(
+        self, name: str, speech: Speech, values: dict[str, Any], shop: Shop, own_words: Markup | None,
+        pixel: str | None = None,
+    ) -> Parts:  # fmt: skip
         """What the template `name` says of `values`, where HTML has `own_words` for `text`; raises Unfit."""
-        mine = _own(name, values["language"], shop)
+        mine = _own(name, speech, shop)
         subject = values["words"]["subject"]
         if mine is not None and mine.subject:
-            subject = _written(f"{name}, subject", mine.subject, values, MOST_SUBJECT)
-        text = _written(f"{name}, text", (mine and mine.text) or self._text, values, MOST_TEXT)
+            subject = written(f"{name}, subject", mine.subject, values, MOST_SUBJECT)
+        text = written(f"{name}, text", (mine and mine.text) or self._text, values, MOST_TEXT)
         if own_words is not None:
             values["text"] = own_words
-        html = _written(f"{name}, html", (mine and mine.html) or self._html, values, MOST_HTML)
+        html = written(f"{name}, html", (mine and mine.html) or self._html, values, MOST_HTML)
         if pixel is not None:
             html = _with_pixel(html, pixel)
         if len(html) * 4 > MOST_HTML and len(html.encode()) > MOST_HTML:
@@ -182,13 +189,11 @@ class Renderer:
         return values
 
 
-# -- language and templates --------------------------------------------------------------------------------------
-def _own(name: str, language: str, shop: Shop) -> Any:
-    """The shop's own template: in the reader's language, else in all; None where it has none."""
-    mine: MailTemplate | None = shop.templates.get(f"{name}.{language}") or shop.templates.get(name)
+# -- templates -------------------------------------------------------------------------------------------------------
+def _own(name: str, speech: Speech, shop: Shop) -> Any:
+    """The shop's own template, ready to run; None where it has none."""
+    mine = own_of(shop.templates, name, speech)
     if mine is None:
-        if name not in BUILT_IN and name != NOTICE:
-            raise Unfit("no_template", f"The shop has no template {name!r} for {language}, and there is none built in.")
         return None
     found = own(mine)
     if isinstance(found, ConfigurationError):
@@ -196,23 +201,12 @@ def _own(name: str, language: str, shop: Shop) -> Any:
     return found
 
 
-def _written(what: str, template: Template, values: dict[str, Any], most: int) -> str:
-    try:
-        return write(template, values, most)
-    except TooLong as exc:
-        raise Unfit("too_long", f"The mail was not sent ({what}): {exc}.") from exc
-    except FAULTS as exc:
-        line_no = line_of(template, exc)
-        where = what if line_no is None else f"{what}, line {line_no}"
-        raise Unfit("missing_value", f"The mail's template could not be filled ({where}): {exc}") from exc
-
-
 # -- values --------------------------------------------------------------------------------------------------------
 _UNKNOWN: Final[dict[str, Missing]] = {
     name: missing(name)
     for name in (
-        "name", "text", "total", "gift", "shop.url", "shop.postal_address", "item.price", "item.amount", "item.image",
-        "item.url", "product.price", "product.image", "product.url", "words.more", "words.code", "words.until",
+        "name", "text", "total", "gift", "shop.url", "shop.postal_address", "item.image", "item.url",
+        "product.price", "product.image", "product.url", "words.more", "words.code", "words.until",
         "words.help",
     )
 }  # fmt: skip
@@ -246,14 +240,9 @@ def _profile(title: str, url: str, postal_address: str, time_zone: str) -> _Shop
 
 @lru_cache(maxsize=4096)  # what sells is in many carts; nothing can change what a template is given
 def _item(item: Item, currency: str | None, speech: Speech) -> dict[str, Any]:
-    quantity = item.quantity or 1
-    of_all = None if item.price is None else item.price * quantity
     return {
         **_named(item),
-        "quantity": quantity,
-        "count": speech.number(quantity),
-        "price": amount(item.price, currency, speech) or _UNKNOWN["item.price"],
-        "amount": amount(of_all, currency, speech) or _UNKNOWN["item.amount"],
+        **priced(item, currency, speech),
         "image": web_url(item.image) or _UNKNOWN["item.image"],
         "url": web_url(item.url) or _UNKNOWN["item.url"],
     }
@@ -331,14 +320,3 @@ def _with_pixel(html: str, url: str) -> str:
 
 def _occasion(letter: Letter, stage: str) -> str:
     return stage if stage in BUILT_IN.get(letter.template, STAGES) else "cart"
-
-
-def in_html(text: str) -> Markup:
-    """Somebody's own words as they stand in HTML."""
-    return Markup("<br>").join(lines(text))  # joining escapes the lines
-
-
-def lines(text: str) -> list[str]:
-    """Somebody's own words, line by line."""
-    rows = [line(row, 2_000) for row in text.replace("\r\n", "\n").replace("\r", "\n").split("\n")]
-    return "\n".join(rows[:MOST_LINES]).strip().split("\n")

@@ -11,7 +11,6 @@ neither lose it nor make it say something else. A message is sent once the state
 after a crash ends as uncertain.
 """
 
-import heapq
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,7 +33,7 @@ from cartwake.model import (
     decode_subscriber_event,
 )
 from cartwake.shops import Shop, Shops
-from cartwake.stage import Context, Record
+from cartwake.stage import NEVER, Context, Record
 from reminders import aliases, notices, plans, rhythm
 from reminders.codes import Codes, unused
 from reminders.fold import fold, moment
@@ -44,7 +43,7 @@ from reminders.numbers import e164
 from reminders.offers import Offers, Wish
 from reminders.outbox import Medium, Outgoing, deliver
 from reminders.outcomes import Held, Later, Result
-from reminders.person import Alias, Gift, Key, Out, Person, Plan, Rhythm, State, Subscriber, is_person
+from reminders.person import Alias, Code, Gift, Key, Out, Person, Plan, Rhythm, State, Subscriber, Timer, is_person
 from reminders.reader import Unfit
 
 log = logging.getLogger(__name__)
@@ -122,23 +121,26 @@ class Reminders:
         self._codes = Codes(ctx.table)
         self._silent: set[str] = set()
         self._sending = 0
-        self._timers: list[tuple[int, Key]] = []
-        self._next: dict[Key, int] = {}
         self._publishing: set[Key] = set()
         self._cancelled: set[str] = set()
+        ctx.table.wake_by(lambda state: state.wake_at, Timer)
 
     # -- what the runtime calls ----------------------------------------------------------------------------------
     def on_restored(self) -> None:
-        """Set the timers, write what had been decided, hold what was being sent."""
-        for key, state in list(self._ctx.table.items()):
-            if key[0] == ERASED or not isinstance(state, Person | Alias):
+        """Write what had been decided, hold what was being sent. The table has set the timers."""
+        unfinished: list[tuple[Key, Subscriber]] = []
+        for key, state in self._ctx.table.items():
+            if isinstance(state, Code):
                 self._codes.restore(key, state)
-                continue
-            if isinstance(state, Person) and any(p.sending_at is not None for p in state.plans.values()):
+            elif isinstance(state, Person | Alias) and (state.outbox or _is_sending(state)):
+                unfinished.append((key, state))
+        for key, subscriber in unfinished:
+            if isinstance(subscriber, Person) and _is_sending(subscriber):
                 resend = self._shops.of(key[0]).reminders.uncertain == "resend"
-                state = plans.interrupted(state, key, resend=resend)  # noqa: PLW2901 - the state from here on
+                self._save(key, plans.interrupted(subscriber, key, resend=resend))
                 self._ctx.count("uncertain")
-            self._save(key, state)
+            else:
+                self._save(key, subscriber)
 
     def on_batch(self, records: Sequence[Record], progress: int) -> None:
         """Take facts in and decide; what is due waits for the end of the batch, in which a purchase may lie."""
@@ -155,12 +157,12 @@ class Reminders:
         self.on_progress(progress)
 
     def on_progress(self, progress: int) -> None:
-        """Do what is due."""
-        while self._timers and self._timers[0][0] <= progress and self._sending < MOST_SENDING:
-            at, key = heapq.heappop(self._timers)
-            if self._next.get(key) == at:
-                del self._next[key]
+        """Do what is due, as far as messages may be on their way at once."""
+        if self._sending < MOST_SENDING:
+            for key in self._ctx.table.due(progress):
                 self._wake(key, progress)
+                if self._sending >= MOST_SENDING:
+                    break  # the others stay due: `_settle` comes back to them
 
     async def perform(self, effect: Effect) -> Result | Gift | None:
         """Send a letter, or ask for what it needs. A `Publish` needs nothing but to come back."""
@@ -353,16 +355,17 @@ class Reminders:
             self._take_back(key, before, state)
         if isinstance(state, Person) and state.silenced == "erased" and not state.plans and not state.outbox:
             table.delete(key)
-            table.put(self._links.tombstone(key), replace(state, aliases=(), carts={}))
-        elif table.get(key) is not state:
-            table.put(key, state)
+            table.put(self._links.tombstone(key), replace(state, aliases=(), carts={}, wake_at=NEVER))
+            return
+        wake_at = plans.next_wake(state) if isinstance(state, Person) else aliases.next_give_up(state)
+        table.put(key, state if wake_at == state.wake_at else replace(state, wake_at=wake_at), wake_at)
         if state.outbox and key not in self._publishing:
             self._publishing.add(key)
             self._ctx.effect(Publish(key, state.outbox))
-        at = plans.next_wake(state) if isinstance(state, Person) else aliases.next_give_up(state)
-        if at is not None and self._next.get(key) != at:
-            self._next[key] = at
-            heapq.heappush(self._timers, (at, key))
+
+
+def _is_sending(state: Subscriber) -> bool:
+    return isinstance(state, Person) and any(plan.sending_at is not None for plan in state.plans.values())
 
 
 def _left_at(heard: SubscriberCart | SubscriberEvent) -> int:

@@ -5,7 +5,7 @@ out  frozen rows for pages
 """
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
@@ -16,10 +16,10 @@ import sql
 from cartwake.clock import to_ms
 from cartwake.errors import Rejected
 from sinks.clickhouse import ClickHouse
-from sinks.rows import CartDetail, CartLine, CartRow, Count, Mail, Page, TimelineEntry
+from sinks.rows import CartDetail, CartLine, CartRow, Count, Mail, Page, Standing, TimelineEntry
 from sinks.timeline import words
 
-__all__ = ["CartDetail", "CartLine", "CartRow", "Carts", "Count", "Mail", "Page", "TimelineEntry"]
+__all__ = ["CartDetail", "CartLine", "CartRow", "Carts", "Count", "Mail", "Page", "Standing", "TimelineEntry"]
 
 Sort = Literal["newest", "oldest"]
 
@@ -91,7 +91,7 @@ class Carts:
 
     def detail(self, abandonment_id: str) -> CartDetail | None:
         """One abandonment in full, or None when there is none of that id."""
-        places = self._rows("find", abandonment_id=abandonment_id)
+        places = self._rows("find", abandonments=[abandonment_id])
         for place in places:
             asked = {**place, "abandonment_id": abandonment_id}
             for found in self._rows("one", **asked):
@@ -118,9 +118,41 @@ class Carts:
 
         Asked four times a second while a page waits, so it looks only at the last day of `messages_log`.
         """
-        for row in self._rows("request", request_id=request_id):
-            return row["type"].removeprefix("message."), row["words"]
-        return None
+        return self.request_results([request_id]).get(request_id)
+
+    def request_results(self, request_ids: Collection[str]) -> dict[str, tuple[str, str]]:
+        """The same of several; those without a message are left out."""
+        found = self._rows("request", requests=list(request_ids)) if request_ids else []
+        return {x["request_id"]: (x["type"].removeprefix("message."), x["words"]) for x in found}
+
+    def own_words(self, shop_id: str, subscriber_id: str, request_id: str) -> str:
+        """The own words that this person's reminder was asked for with; empty when there were none, or not yet."""
+        found = self._rows("asked", shop_id=shop_id, subscriber_id=subscriber_id, request_id=request_id)
+        return str(found[0]["message"]) if found else ""
+
+    def chosen(self, abandonment_ids: Collection[str]) -> dict[str, CartRow]:
+        """These abandonments, by their ids; those that are no longer kept are left out."""
+        ids = list(abandonment_ids)
+        places = self._rows("find", abandonments=ids) if ids else []
+        if not places:
+            return {}
+        found = self._rows(
+            "rows",
+            shops=sorted({x["shop_id"] for x in places}),
+            carts=sorted({x["cart_id"] for x in places}),
+            abandonments=ids,
+            state="",
+            search="",
+        )
+        return {x["abandonment_id"]: CartRow(**x) for x in found}
+
+    def standings(self, people: Collection[tuple[str, str]], *, since: datetime) -> dict[tuple[str, str], Standing]:
+        """What is known of these (shop_id, subscriber_id), mails counted from `since` on; strangers are left out."""
+        if not people:
+            return {}
+        shops, persons = sorted({x[0] for x in people}), sorted({x[1] for x in people})
+        found = [Standing(**x) for x in self._rows("standing", shops=shops, people=persons, since=to_ms(since))]
+        return {key: x for x in found if (key := (x.shop_id, x.subscriber_id)) in people}
 
     def _rows(self, name: str, **parameters: object) -> list[dict[str, Any]]:
         return self._client.query(sql.read(f"console/{name}.sql"), parameters)

@@ -128,3 +128,19 @@ class Count:
     value: Decimal
     identified: int
     written: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How things stand with a person when a mail by hand is thought of, as far as the store knows.
+
+    `written` mails left lately, the last one at `written_at`, of `cap` a day. `against` is the reason, as stage 3 names
+    it, not to write at all; empty when none is known.
+    """
+
+    shop_id: str
+    subscriber_id: str
+    written: int = 0
+    written_at: datetime | None = None
+    against: str = ""
+    cap: int = 1

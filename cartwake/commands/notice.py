@@ -93,9 +93,8 @@ def _notice(shop_id: str, order_id: str, to: str, subject: str, text: str, **mor
     """The notice; raises Rejected for what could not be sent as it is written."""
     from cartwake.model import person_id
     from reminders.address import check_address
-    from reminders.clean import line
+    from reminders.clean import MOST_LINES, line
     from reminders.order_mail import Notice
-    from reminders.render import MOST_LINES
 
     if (problem := check_address(to)) is not None:
         raise Rejected(f"--to {to!r} can't be written to: {problem}")

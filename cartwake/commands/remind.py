@@ -19,27 +19,28 @@ _PATIENCE_S = 15.0
 _POLL_S = 0.25
 _PENDING = ("planned", "held", "sending")
 _SENT = ("sent", "opened", "clicked")
-_MOST_TEXT = 2_000
 
 
 @click.command("remind")
 @click.argument("cart_ids", nargs=-1, required=True)
 @click.option("--shop", default="main", show_default=True, help="the carts' shop")
-@click.option("--text", help="own words instead of the template's introduction, 2,000 characters at most")
+@click.option("--text", help="own words instead of the template's introduction: at most 2,000 characters in 60 lines")
 def command(cart_ids: tuple[str, ...], shop: str, text: str | None) -> None:
     """Write to the person of each abandoned cart CART_IDS now, and say what became of it; `-` reads them from input.
 
-    Of several carts each has its line, and the exit code is 1 when a reminder was not sent.
+    Of several carts, 100 at most, each has its line, and the exit code is 1 when a reminder was not sent.
     """
     from cartwake.broker import ensure_topics
     from cartwake.publish import Publisher
+    from console.asking import MOST_AT_ONCE
     from local.stack import embedded
     from sinks.carts import Carts
     from sinks.clickhouse import ClickHouse
 
     wanted = list(dict.fromkeys(sys.stdin.read().split() if cart_ids == ("-",) else cart_ids))
-    if text is not None and not 0 < len(text) <= _MOST_TEXT:
-        raise Rejected(f"--text has {len(text)} characters; at least one and at most {_MOST_TEXT:,}")
+    if len(wanted) > MOST_AT_ONCE:
+        raise Rejected(f"{len(wanted):,} carts are too many at once; at most {MOST_AT_ONCE}: `xargs -n {MOST_AT_ONCE}`")
+    said = _own_words(text)
     with (
         embedded(settings_file.load(), kafka=True, clickhouse=True, say=_say) as settings,
         ClickHouse.open(settings.clickhouse_dsn, settings.clickhouse_database) as store,
@@ -47,7 +48,7 @@ def command(cart_ids: tuple[str, ...], shop: str, text: str | None) -> None:
         carts = Carts(store)
         ensure_topics(settings, say=_say, patience=5)
         with Publisher(settings) as publisher:
-            asked = {cart_id: _ask(carts, publisher, cart_id, shop, text) for cart_id in wanted}
+            asked = {cart_id: _ask(carts, publisher, cart_id, shop, said) for cart_id in wanted}
         _say(f"asked for {sum(isinstance(x, str) for x in asked.values())}; waiting for the answer")
         until = time.monotonic() + _PATIENCE_S
         ends = {cart_id: _outcome(carts, request, until) for cart_id, request in asked.items()}
@@ -59,12 +60,26 @@ def command(cart_ids: tuple[str, ...], shop: str, text: str | None) -> None:
         raise Rejected(f"{unsent} of {len(ends)} reminders were not sent")
 
 
+def _own_words(text: str | None) -> str | None:
+    from console.asking import MOST_TEXT, own_words
+
+    if text is None:
+        return None
+    try:
+        said = own_words(text)
+    except Rejected as exc:
+        raise Rejected(f"--text: {exc}") from exc
+    if said is None:
+        raise Rejected(f"--text is empty; say something, at most {MOST_TEXT:,} characters")
+    return said
+
+
 def _ask(carts: "Carts", publisher: "Publisher", cart_id: str, shop: str, text: str | None) -> "str | CartwakeError":
     """The id of the request that is now on the broker, or why there is none."""
     from cartwake.clock import SystemClock, to_datetime
-    from cartwake.model import SubscriberEvent, encode
+    from cartwake.model import encode
     from cartwake.topics import SUBSCRIBER_EVENTS
-    from console.cart import why_no_reminder
+    from console.asking import request, why_no_reminder
 
     try:
         row = latest(carts, cart_id, shop)
@@ -72,18 +87,8 @@ def _ask(carts: "Carts", publisher: "Publisher", cart_id: str, shop: str, text: 
         return exc
     if reason := why_no_reminder(row):
         return Rejected(reason)
-    request_id = str(uuid.uuid4())
-    event = SubscriberEvent(
-        event_id=request_id,
-        type="subscriber.reminder_requested",
-        shop_id=row.shop_id,
-        subscriber_id=row.subscriber_id,
-        occurred_at=to_datetime(SystemClock().now_ms()),
-        cart_id=row.cart_id,
-        request_id=request_id,
-        requested_by="command line",
-        message=text,
-    )
+    now, request_id = to_datetime(SystemClock().now_ms()), str(uuid.uuid4())
+    event = request(row, request_id=request_id, by="command line", at=now, text=text)
     publisher.send_and_wait(SUBSCRIBER_EVENTS, row.subscriber_id, encode(event))
     return request_id
 

@@ -1,19 +1,25 @@
 """`cartwake settings get|set|validate`: what a shop has set, in the `settings` topic that every role follows."""
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cartwake import settings as settings_file
 from cartwake.errors import ConfigurationError
 
+if TYPE_CHECKING:
+    from cartwake.settings import Settings
+    from cartwake.shops import Shops
+
 _SHOP = click.option("--shop", default="main", show_default=True, help="the shop")
 
 
 @click.group("settings")
 def command() -> None:
-    """Read and change what a shop has set: `shop`, `carts`, `reminders` and templates of mails (`template:cart.de`).
+    """Read and change what a shop has set: `shop`, `carts`, `reminders` and templates.
+
+    Those of mails are `template:cart.de`, of text messages `sms-template:cart.de`, of pushes `push-template:cart.de`.
 
     Every role takes a change up at once.
     """
@@ -23,20 +29,19 @@ def command() -> None:
 @click.argument("name", required=False)
 @_SHOP
 def get(name: str | None, shop: str) -> None:
-    """Show what holds for a shop, defaults included: all of it, or NAME (shop, carts, reminders, template:cart.de)."""
-    from cartwake.rules import MailTemplate
-    from cartwake.shops import Shops, follow, parse
+    """Show what holds for a shop, defaults included: all of it, or NAME (shop, carts, template:cart.de …)."""
+    from cartwake.shops import TEMPLATES, Shops, follow, parse
     from local.stack import embedded
 
-    if name is not None:
-        parse(name, {})  # an unknown name is said before anything is started
+    default = None if name is None else parse(name, {})  # an unknown name is said before anything is started
     shops = Shops()
     with embedded(settings_file.load(), kafka=True, say=_say) as settings:
         follow(settings, shops)()
     found = shops.of(shop)
     values: dict[str, Any] = {"shop": found.profile, "carts": found.carts, "reminders": found.reminders}
-    values |= {f"template:{key}": template for key, template in sorted(found.templates.items())}
-    _write(values if name is None else values.get(name, MailTemplate()))
+    for prefix, (field, _) in TEMPLATES.items():
+        values |= {f"{prefix}:{key}": template for key, template in sorted(getattr(found, field).items())}
+    _write(values if name is None else values.get(name, default))
 
 
 @command.command("set")
@@ -58,14 +63,15 @@ def set_(name: str, value: str, shop: str) -> None:
     rules = checked(name, _json(value))
     with embedded(settings_file.load(), kafka=True, say=_say) as settings:
         ensure_topics(settings, say=_say, patience=5)
+        shops = Shops()
+        follow(settings, shops)()
         if isinstance(rules, ReminderRules):
-            shops = Shops()
-            follow(settings, shops)()
             rules = switched_on(shops.of(shop).reminders, rules, SystemClock().now_ms())
         with Publisher(settings) as publisher:
             set_for(publisher, shop, name, _builtins(rules))
     _write(rules)
     _say(f"set {name} of shop {shop}")
+    _warn(shops, shop, name, rules, settings)
 
 
 @command.command("validate")
@@ -73,9 +79,26 @@ def set_(name: str, value: str, shop: str) -> None:
 @click.argument("value")
 def validate(name: str, value: str) -> None:
     """Check VALUE for NAME as `set` does, and show it with its defaults; nothing is written."""
-    from cartwake.shops import checked
+    from cartwake.shops import Shops, checked
 
-    _write(checked(name, _json(value)))
+    rules = checked(name, _json(value))
+    _write(rules)
+    _warn(Shops(), "main", name, rules, settings_file.load())
+
+
+def _warn(shops: "Shops", shop: str, name: str, rules: Any, settings: "Settings") -> None:
+    """Say what is right as a template and would still go wrong with values as they are: its length above all."""
+    from cartwake.clock import SystemClock
+    from cartwake.model import Setting
+    from cartwake.rules import PushTemplate, SmsTemplate
+
+    if not isinstance(rules, SmsTemplate | PushTemplate):
+        return
+    from reminders.short_preview import warnings_of
+
+    shops.apply(Setting(shop_id=shop, name=name, value=_builtins(rules)))
+    for words in warnings_of(settings, shops.of(shop), name, now=SystemClock().now_ms()):
+        _say(f"warning: {words}")
 
 
 def _json(text: str) -> Any:

@@ -12,16 +12,21 @@ function age() {
   }
 }
 
+let looking = false;
 async function refresh() {
-  if (document.hidden || location.search.includes("request=")) return;
-  const answer = await fetch(location.href, { headers: { accept: "text/html" } });
+  if (looking || document.hidden || location.search.includes("request=")) return;
+  if (document.querySelector("[data-live] input:checked")) return; // what is being chosen stands still
+  looking = true;
+  const answer = await fetch(location.href, { headers: { accept: "text/html" } }).finally(() => { looking = false; });
   if (!answer.ok) return;
+  const told = document.activeElement?.id === "result";
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
   for (const old of document.querySelectorAll("[data-live]")) {
     const next = fresh.querySelector(`[data-live="${old.dataset.live}"]`);
     if (!next) return location.reload();
-    if (!old.contains(document.activeElement) && next.textContent !== old.textContent) old.replaceWith(next);
+    if ((told || !old.contains(document.activeElement)) && next.textContent !== old.textContent) old.replaceWith(next);
   }
+  if (told) document.getElementById("result")?.focus();
   age();
 }
 
@@ -30,6 +35,17 @@ setInterval(age, 1000);
 if (document.querySelector("[data-live]")) setInterval(() => refresh().catch(() => {}), 5000);
 for (const form of document.querySelectorAll("form[data-once]")) {
   form.addEventListener("submit", () => { form.querySelector("button").disabled = true; });
+}
+for (const shown of document.querySelectorAll("[data-counts]")) {
+  const field = document.getElementById(shown.dataset.counts);
+  const most = Number(shown.dataset.most);
+  const count = () => {
+    const length = [...field.value.trim()].length;
+    shown.textContent = `${length.toLocaleString("en")} of ${most.toLocaleString("en")} characters.`;
+    shown.classList.toggle("wrong", length > most);
+  };
+  field.addEventListener("input", count);
+  count();
 }
 addEventListener("pageshow", (shown) => { if (shown.persisted) location.reload(); });
 document.getElementById("result")?.focus();

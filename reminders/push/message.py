@@ -1,28 +1,25 @@
 """Makes a push message of a letter: title and body in the reader's language, a link to the cart, and a tag.
 
-A template lies in `templates/<language>/<name>.push.txt`; its first line is the title, the rest the body. A missing
-value holds the message (`Unfit`).
+The template is the shop's own, part by part, else the built-in one of `templates/<language>/<name>.push.txt`, whose
+first line is the title, the rest the body. A missing value holds the message (`Unfit`).
 """
 
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from babel import Locale, UnknownLocaleError
-from babel.dates import format_date
-from jinja2 import TemplateError, TemplateNotFound
 from msgspec.structs import replace
 
-from cartwake.clock import to_datetime
-from cartwake.model import Item, PushTarget, derived_id, encode
+from cartwake.model import PushTarget, derived_id, encode
+from cartwake.rules import PushTemplate
 from cartwake.shops import Shop
+from cartwake.short_templates import THANKS
 from reminders.clean import line, web_url
 from reminders.letter import Letter
-from reminders.links import Links
-from reminders.reader import TEMPLATES, Unfit, amount, plain_texts, recovery_of, speech_for
-from reminders.words import DEFAULT_LANGUAGE, Speech
+from reminders.reader import TEMPLATES, Addresses, Unfit, own_of, recovery_of, speech_for
+from reminders.short import BuiltIn, cart_values, filled, gift_values, greeting_values
+from reminders.words import Speech
 
 MOST_BYTES: Final = 3_000  # of the payload; services take 4,096 with the encryption's own
 MOST_TITLE: Final = 80
@@ -54,62 +51,78 @@ class Push:
 
 
 class PushRenderer:
-    """Renders letters as push messages."""
+    """Renders letters as push messages; `mark` stands before every title."""
 
-    def __init__(self, *, links: Links, folder: Path = TEMPLATES) -> None:
+    def __init__(self, *, links: Addresses, mark: str = "", folder: Path = TEMPLATES) -> None:
         self._links = links
-        self._env = plain_texts(folder)
-        self._languages = frozenset(p.parent.name for p in folder.glob("*/cart.push.txt"))
+        self._mark = mark
+        self._built_in = BuiltIn(folder, "push")
 
     def __call__(self, letter: Letter, shop: Shop) -> Push:
         """The push message of a letter; raises Unfit."""
-        if not letter.items:
-            raise Unfit("missing_value", "The cart's contents are not known, so there is nothing to remind of.")
-        speech = speech_for(letter, shop)
-        title, body = self._texts(letter.template, speech, self._values(letter, shop, speech))
-        if letter.text:
-            body = line(letter.text, MOST_WORDS)
-        image = web_url(letter.items[0].image)
+        title, body = self.words(letter, shop)
+        image = web_url(letter.items[0].image) if letter.items else None
         return _push(
             letter,
-            title=title,
-            body=body,
+            title=line(self._mark + title, MOST_TITLE),
+            body=line(body, MOST_WORDS),
             url=self._url(letter, shop),
             image=image if image and image.startswith("https:") else None,
         )
+
+    def words(self, letter: Letter, shop: Shop) -> tuple[str, str]:
+        """Title and body of a letter, as long as they come; raises Unfit."""
+        speech = speech_for(letter, shop)
+        values = greeting_values(letter, shop, speech, title=60)
+        if letter.template == THANKS:
+            return self._texts(letter, shop, speech, values)
+        if not letter.items:
+            raise Unfit("missing_value", "The cart's contents are not known, so there is nothing to remind of.")
+        first = letter.items[0]
+        values |= cart_values(
+            letter,
+            speech,
+            product=line(first.name, 60) or line(first.sku, 60),
+            gift=gift_values(letter, shop, speech, text=60, day="medium"),
+        )
+        title, body = self._texts(letter, shop, speech, values)
+        if letter.text:
+            return title, line(letter.text, MOST_WORDS)
+        if letter.gift is not None and values["gift"]["code"] not in f"{title}\n{body}":
+            raise Unfit("missing_value", f"The template {letter.template} leaves out the offer's code.")
+        return title, body
 
     def replacement(self, letter: Letter, shop: Shop) -> Push:
         """What takes the place of `letter`'s message once the cart was bought, on the same browser, without a sound.
 
         Of the letter it needs `key`, `plan_id`, `cart_id`, `push` and `locale`. Raises Unfit.
         """
-        speech = speech_for(letter, shop)
-        title, body = self._texts("thanks", speech, self._values(letter, shop, speech))
-        return _push(letter, title=title, body=body, url=web_url(shop.profile.url), image=None, quiet=True)
+        title, body = self.words(replace(letter, template=THANKS), shop)
+        return _push(
+            letter,
+            title=line(self._mark + title, MOST_TITLE),
+            body=line(body, MOST_WORDS),
+            url=web_url(shop.profile.url),
+            image=None,
+            quiet=True,
+        )
 
-    def _texts(self, template: str, speech: Speech, values: dict[str, Any]) -> tuple[str, str]:
-        language = speech.language if speech.language in self._languages else DEFAULT_LANGUAGE
-        try:
-            text = self._env.get_template(f"{language}/{template}.push.txt").render(values)
-        except TemplateNotFound as exc:
-            raise Unfit("no_template", f"There is no template {template} for push messages.") from exc
-        except (TemplateError, ArithmeticError, TypeError, ValueError) as exc:
-            raise Unfit("missing_value", f"The template {template} could not be filled: {exc}") from exc
-        title, _, body = text.strip().partition("\n")
-        return line(title, MOST_TITLE), line(body, MOST_WORDS)
-
-    def _values(self, letter: Letter, shop: Shop, speech: Speech) -> dict[str, Any]:
-        first = letter.items[0] if letter.items else Item(sku="-")
-        gift = letter.gift
-        return {
-            "shop": line(shop.profile.title, 60),
-            "first": line(first.name, 60) or line(first.sku, 60),
-            "more": len(letter.items) - 1,
-            "total": amount(letter.value, letter.currency, speech),
-            "again": letter.again,
-            "offer": gift and ": ".join(filter(None, (line(gift.text, 60), line(gift.code, 100)))),
-            "until": gift and format_date(to_datetime(gift.until), "medium", locale=speech.locale),
-        }
+    def _texts(self, letter: Letter, shop: Shop, speech: Speech, values: dict[str, Any]) -> tuple[str, str]:
+        name = letter.template
+        mine: PushTemplate | None = own_of(shop.push_templates, name, speech)
+        built_in = self._built_in.source(name, speech)
+        if built_in is None and mine is not None:
+            built_in = self._built_in.source("cart", speech)
+        if built_in is None:
+            raise Unfit("no_template", f"There is no template {name} for push messages.")
+        title, _, body = built_in.strip().partition("\n")
+        if mine is not None:
+            title, body = mine.title or title, mine.body or body
+        texts = [filled(f"{name}, {part}", source, values) for part, source in (("title", title), ("body", body))]
+        title, body = (" ".join(text.split()) for text in texts)
+        if not title:
+            raise Unfit("missing_value", f"The template {name} makes no title, and a notification has to have one.")
+        return title, body
 
     def _url(self, letter: Letter, shop: Shop) -> str:
         """The recovery link; where the cart's own address is too long for a push message, to the shop's first page."""
@@ -136,15 +149,7 @@ def _push(letter: Letter, *, title: str, body: str, url: str | None, image: str 
     while len(payload := encode(content)) > MOST_BYTES:
         content["body"] = line(content["body"], len(content["body"]) * 3 // 4)
     body = content.get("body", "")
-    if letter.gift is not None and letter.gift.code not in body and not quiet:
+    if letter.gift is not None and letter.gift.code not in f"{title}\n{body}" and not quiet:
         raise Unfit("too_long", "The words and the link leave no room for the code of the offer.")
     message_id = derived_id(letter.plan_id, "replacement") if quiet else letter.plan_id
     return Push(message_id, letter.push, payload, tag, title, body)
-
-
-@lru_cache(maxsize=256)
-def _parsed(text: str) -> Locale | None:
-    try:
-        return Locale.parse(text.replace("-", "_"))
-    except (ValueError, TypeError, UnknownLocaleError):
-        return None

@@ -54,7 +54,12 @@ def size(text: str) -> Size:
 
 def is_gsm(text: str) -> bool:
     """Whether the default alphabet and its extension have every character."""
-    return all(character in BASIC or character in EXTENSION for character in text)
+    return not outside(text)
+
+
+def outside(text: str) -> str:
+    """The characters that the default alphabet and its extension lack, each once."""
+    return "".join(dict.fromkeys(c for c in text if c not in BASIC and c not in EXTENSION))
 
 
 def transliterated(text: str) -> str:

@@ -1,36 +1,34 @@
 """Makes a text message of a letter, as short as it has to be. No I/O but reading templates.
 
-A template lies in `templates/<language>/<template>.sms.txt`; one that is not there is replaced by `cart`. What makes a
-message too long is left out in this order: the products, the total, the name, the offer's words. Never left out are
-the shop, the link, an offer's code, the shop's own words and the way out.
+The template is the shop's own, else the built-in one of `templates/<language>/<template>.sms.txt`; where there is
+neither, that of `cart`. What makes a message too long is left out in this order: the product, the total, the name, the
+offer's words; what the template can't do without stays. Never left out are the link, an offer's code, what staff wrote
+by hand, and the way out.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC
 from pathlib import Path
 from typing import Any, Final
 
-from babel import Locale
-from babel.dates import format_date
-from jinja2 import TemplateError
-
-from cartwake.clock import to_datetime
-from cartwake.rules import zone
+from cartwake.rules import SmsTemplate
 from cartwake.shops import Shop
-from reminders.clean import first_name, line
+from cartwake.short_templates import MOST_SHORT
+from cartwake.templating import missing
+from reminders.clean import line
 from reminders.letter import Letter
-from reminders.links import Links
 from reminders.numbers import e164
-from reminders.reader import TEMPLATES, Unfit, amount, plain_texts, recovery_of, speech_for
+from reminders.reader import TEMPLATES, Addresses, Unfit, own_of, recovery_of, speech_for
+from reminders.short import BuiltIn, cart_values, filled, gift_values, greeting_values
 from reminders.sms.alphabet import Size, size, transliterated
 from reminders.sms.callbacks import Callbacks, Receipt
-from reminders.words import DEFAULT_LANGUAGE
+from reminders.words import Speech
 
 _MOST_CODE: Final = 100
-_MOST_TEXT: Final = 4_000  # what is longer never fits, and is refused by its segments
 _NAMES: Final = (60, 25)  # characters of a product's name, in turn
+#: The one word that every gateway and law knows; a lower-case one may be part of any sentence.
+_STOP: Final = re.compile(r"(?<!\w)STOP(?!\w)")
 #: Telephones make a link of what looks like a host; a product's name comes from outside.
 _HOST: Final = re.compile(r"(?<=\w)\.(?=[^\W\d_]{2})")
 _NUMBER: Final = re.compile(r"\+?[0-9]+")
@@ -63,7 +61,7 @@ class SmsRenderer:
     def __init__(
         self,
         *,
-        links: Links,
+        links: Addresses,
         sender: str = "",
         segments: int = 3,
         transliterate: bool = True,
@@ -75,8 +73,7 @@ class SmsRenderer:
         self._segments = segments
         self._transliterate = transliterate
         self._callbacks = callbacks
-        self._env = plain_texts(folder)
-        self._languages = frozenset(p.parent.name for p in folder.glob("*/cart.sms.txt"))
+        self._built_in = BuiltIn(folder, "sms")
 
     def __call__(self, letter: Letter, shop: Shop) -> Sms:
         """The text message of a letter; raises Unfit."""
@@ -84,29 +81,44 @@ class SmsRenderer:
             to = e164(letter.to, shop.profile.phone_region)
         except ValueError as exc:
             raise Unfit("invalid_address", f"The telephone number can't be written to: {exc}") from exc
-        values = self._values(letter, shop)
-        tried = None
-        for shorter in _ever_shorter(values):
-            text = self._text(letter.template, shorter)
-            tried = size(text)
-            if tried.segments <= self._segments:
-                return Sms(letter.plan_id, to, text, self._callback(letter))
-        assert tried is not None, "there is a longest form"
-        raise Unfit(
-            "too_long",
-            f"The message has {tried.segments} segments ({tried.encoding}) at its shortest, and {self._segments} are "
-            "allowed (CARTWAKE_SMS_SEGMENTS). Shorten the shop's title, its words or the address of the links.",
-        )
+        speech = speech_for(letter, shop)
+        values = self._values(letter, shop, speech)
+        source = self._source(letter, shop, speech, values)
+        text = self._text(source, values)
+        for less in _ever_less(values):
+            if size(text).segments <= self._segments:
+                break
+            try:
+                text, values = self._text(source, values | less), values | less
+            except Unfit as exc:
+                if exc.reason != "missing_value":
+                    raise
+                # a template that can't do without it keeps it
+        tried = size(text)
+        if tried.segments > self._segments:
+            raise Unfit(
+                "too_long",
+                f"The message has {tried.segments} segments ({tried.encoding}) at its shortest, and {self._segments} "
+                "are allowed (CARTWAKE_SMS_SEGMENTS). Shorten the template, the shop's title, its words or the address "
+                "of the links.",
+            )
+        return Sms(letter.plan_id, to, text, self._callback(letter))
 
-    def _text(self, template: str, values: Mapping[str, Any]) -> str:
-        language = values["language"]
-        names = [f"{language}/{name}.sms.txt" for name in (template, "cart")]
-        try:
-            filled = self._env.select_template(names).render(values)
-        except (TemplateError, ArithmeticError, TypeError, ValueError) as exc:
-            raise Unfit("missing_value", f"The message's template could not be filled: {exc}") from exc
-        lines = (line(part, _MOST_TEXT) for part in filled.splitlines())
-        text = "\n".join(part for part in lines if part)
+    def _source(self, letter: Letter, shop: Shop, speech: Speech, values: dict[str, Any]) -> str:
+        """The template: the shop's own, unless it has no place for what staff wrote by hand."""
+        for name in (letter.template, "cart"):
+            mine: SmsTemplate | None = own_of(shop.sms_templates, name, speech)
+            if mine is not None and (not letter.text or values["text"] in _lines(mine.text, values)):
+                return mine.text
+            built_in = self._built_in.source(name, speech)
+            if built_in is not None:
+                return built_in
+        raise AssertionError("cart is built in")
+
+    def _text(self, source: str, values: dict[str, Any]) -> str:
+        text = _lines(source, values)
+        if not self._has_way_out(text, source, values):
+            text = f"{text}\n{values['stop']}"
         plain = transliterated(text) if self._transliterate else text
         if _is_whole(plain, values):
             return plain
@@ -114,27 +126,38 @@ class SmsRenderer:
             raise Unfit("missing_value", "The message's template leaves out the link, or the offer's code.")
         return text
 
-    def _values(self, letter: Letter, shop: Shop) -> dict[str, Any]:
+    def _has_way_out(self, text: str, source: str, values: dict[str, Any]) -> bool:
+        """Whether the reader is told how to stop: by the link, or by STOP where he can answer.
+
+        The word must be the template's own, not that of a product or a shop that is called so.
+        """
+        if values["unsubscribe_url"] in text:
+            return True
+        if not self._replies or not _STOP.search(text):
+            return False
+        blank = {name: _blank(value) if name in _FROM_OUTSIDE else value for name, value in values.items()}
+        return bool(_STOP.search(_lines(source, blank)))
+
+    def _values(self, letter: Letter, shop: Shop, speech: Speech) -> dict[str, Any]:
+        """Every value a template may use: those of `cartwake.short_templates.SMS_SAMPLE`."""
         if not letter.items:
             raise Unfit("missing_value", "The cart's contents are not known, so there is nothing to remind of.")
         gift = letter.gift
         if gift is not None and (not gift.code or line(gift.code, _MOST_CODE) != gift.code):
             raise Unfit("unsafe_content", "The offer's code has characters that no message can carry.")
-        speech = speech_for(letter, shop)
+        way_out = self._links.unsubscribe_url(letter.key)
         return {
-            "language": speech.language if speech.language in self._languages else DEFAULT_LANGUAGE,
-            "shop": {"title": line(shop.profile.title, 100)},
-            "name": first_name(letter.name),
-            "text": line(letter.text, _MOST_TEXT),
-            "item": _product(letter),
-            "more": len(letter.items) - 1,
-            "total": amount(letter.value, letter.currency, speech),
-            "code": gift.code if gift else None,
-            "offer": line(gift.text, 200) if gift else "",
-            "until": _day(gift.until, shop, speech.locale) if gift else None,
+            **greeting_values(letter, shop, speech, title=100),
+            **cart_values(
+                letter,
+                speech,
+                product=line(_product(letter), _NAMES[0]),
+                gift=gift_values(letter, shop, speech, text=200, day="short"),
+            ),
+            "text": line(letter.text, MOST_SHORT) or missing("text"),
             "recovery_url": self._links.recovery_url(recovery_of(letter, shop), shop.profile.url),
-            "replies": self._replies,
-            "stop_url": self._links.unsubscribe_url(letter.key),
+            "unsubscribe_url": way_out,
+            "stop": speech.say("sms", "reply") if self._replies else speech.say("sms", "stop", url=way_out),
         }
 
     def _callback(self, letter: Letter) -> str:
@@ -148,19 +171,38 @@ def takes_replies(sender: str) -> bool:
     return bool(_NUMBER.fullmatch(sender) or _MESSAGING_SERVICE.fullmatch(sender))
 
 
-def _is_whole(text: str, values: Mapping[str, Any]) -> bool:
+#: Values in which the word STOP says nothing about stopping; all of them are somebody's texts, or made by chance.
+_FROM_OUTSIDE: Final = frozenset({"shop", "name", "text", "item", "total", "gift", "recovery_url", "unsubscribe_url"})
+
+
+def _blank(value: Any) -> Any:
+    """The value with every text as long as it is, and saying nothing."""
+    if isinstance(value, dict):
+        return {name: _blank(inner) for name, inner in value.items()}
+    return "x" * len(value) if isinstance(value, str) else value
+
+
+def _lines(source: str, values: dict[str, Any]) -> str:
+    """What the template says, without empty lines and what no message can carry."""
+    lines = (line(part, MOST_SHORT) for part in filled(values["template"], source, values).splitlines())
+    return "\n".join(part for part in lines if part)
+
+
+def _is_whole(text: str, values: dict[str, Any]) -> bool:
     """Whether the link is in the text, and the code beside it."""
     before, link, after = text.partition(values["recovery_url"])
-    return bool(link) and (values["code"] is None or values["code"] in f"{before}\n{after}")
+    return bool(link) and (not values["gift"] or values["gift"]["code"] in f"{before}\n{after}")
 
 
-def _ever_shorter(values: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The values, with ever less of what a message can do without."""
-    for most in _NAMES if values["item"] else ():
-        yield values | {"item": line(values["item"], most)}
-    for name in ("item", "total", "name", "offer"):
-        values = values | {name: None}
-        yield values
+def _ever_less(values: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """What a message can do without, bit by bit."""
+    item, gift = values["item"], values["gift"]
+    yield {"item": item | {"name": line(item["name"], _NAMES[1])}}
+    for name in ("item", "total", "name"):
+        if values[name]:
+            yield {name: missing(name)}
+    if gift and gift["text"]:
+        yield {"gift": gift | {"text": missing("gift.text")}}
 
 
 def _product(letter: Letter) -> str:
@@ -168,9 +210,3 @@ def _product(letter: Letter) -> str:
     item = letter.items[0]
     name = line(item.name, 200) or line(item.sku, 60)
     return " ".join(_HOST.sub(". ", name.replace("://", " ")).split())
-
-
-def _day(at: int, shop: Shop, locale: Locale) -> str:
-    """The day of a moment where the shop is."""
-    where = (zone(shop.profile.time_zone) if shop.profile.time_zone else None) or UTC
-    return str(format_date(to_datetime(at).astimezone(where), "short", locale=locale))

@@ -1,4 +1,4 @@
--- Where an abandonment is kept, by its id alone: so that what follows can ask by shop and cart.
+-- Where abandonments are kept, by their ids alone: so that what follows can ask by shop and cart.
 SELECT DISTINCT shop_id, cart_id
 FROM cart_outcomes_log
-WHERE abandonment_id = {abandonment_id:String}
+WHERE abandonment_id IN {abandonments:Array(String)}

@@ -406,7 +406,9 @@ class App(faust.App):  # type: ignore[misc]
         changelog = Changelog(
             config.bootstrap, self.changelog(stage), number, max_bytes=config.max_bytes, clock=shared.clock
         )
-        table = Table[Any, Any](stage.key, stage.state, spill=spill, most_bytes=config.state_memory)
+        table = Table[Any, Any](
+            stage.key, stage.state, spill=spill, most_bytes=config.state_memory, in_use=stage.in_use
+        )
         if not config.event_time:
             lateness = self.metrics.lateness.labels(stage.name)
             table.on_due = lambda at: lateness.observe(max(0, shared.clock.now() - at) / 1000)

@@ -65,6 +65,7 @@ def _take_whole(fetched: Any, max_records: int | None = None) -> list[Any]:  # n
 
     Batches of transactions, and one that begins before the position, go through aiokafka's own way.
     """
+    del fetched.getall  # this very function: what refers to itself would wait for the garbage collector, with its bytes
     if not fetched.check_assignment(fetched._topic_partition) or not fetched.has_more():
         return []
     parsed, found = fetched._partition_records, []
@@ -81,7 +82,7 @@ def _take_whole(fetched: Any, max_records: int | None = None) -> list[Any]:  # n
         else:
             raise CorruptRecordException(f"{fetched._topic_partition}: a batch at {batch.base_offset} is damaged")
     fetched._update_position()
-    fetched._partition_records = None
+    fetched._partition_records = parsed._records_iterator = None
     return found
 
 

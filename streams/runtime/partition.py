@@ -9,7 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from streams.runtime.changelog import Changelog
 from streams.runtime.producer import Producer
 from streams.runtime.progress import BrokerClock, Progress
-from streams.runtime.table import Table
+from streams.runtime.table import IN_USE, Table
 
 K = TypeVar("K", bound=Hashable)
 S = TypeVar("S")
@@ -65,6 +65,7 @@ class Stage(Generic[K, S]):
     task: Callable[["Partition[K, S]"], Task]
     upstream: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     fed: tuple[str, ...] = ()
+    in_use: int = IN_USE  # states of a partition that stay unpacked although nothing touches them
 
 
 @dataclass

@@ -10,6 +10,7 @@ from cartwake.commands import remind
 from cartwake.errors import CartwakeError, Rejected
 from cartwake.model import decode_subscriber_event, person_id
 from cartwake.settings import Settings
+from console.asking import MOST_AT_ONCE
 from sinks.clickhouse import ClickHouse
 from tests.commands.conftest import Run
 from tests.sinks.records import match, message, outcome, put
@@ -99,3 +100,16 @@ def test_of_many_carts_each_has_its_account(run: Run, answered: Callable[..., th
 def test_own_words_that_are_too_long_or_none_are_refused_before_anything_is_asked(run: Run, text: str) -> None:
     said = run("remind", "c1", "--text", text, kafka_bootstrap="127.0.0.1:1")
     assert "at most 2,000" in str(said.exception)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [("  ", "is empty"), ("x\n" * 61 + "y", "62 lines are too many; at most 60")]
+)
+def test_own_words_that_would_not_be_shown_are_refused(run: Run, text: str, words: str) -> None:
+    said = run("remind", "c1", "--text", text, kafka_bootstrap="127.0.0.1:1")
+    assert words in str(said.exception)
+
+
+def test_as_many_at_once_as_the_console_takes(run: Run) -> None:
+    said = run("remind", *(f"c{n}" for n in range(MOST_AT_ONCE + 1)), kafka_bootstrap="127.0.0.1:1")
+    assert "101 carts are too many at once; at most 100" in str(said.exception)

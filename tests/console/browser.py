@@ -49,6 +49,12 @@ class Node:
         self._element = element
         self.text = " ".join(element.text_content().split())
 
+    @property
+    def raw(self) -> str:
+        """The text as it stands in the page."""
+        text: str = self._element.text_content()
+        return text
+
     def all(self, selector: str) -> list["Node"]:
         """What a style sheet's selector of tags, classes, ids and attributes means, in document order."""
         steps = "".join(f"//{_step(part)}" for part in selector.split())

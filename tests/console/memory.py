@@ -1,7 +1,8 @@
 """A CartReader in memory with the promises of the real one, and builders with one interesting argument."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal
@@ -11,7 +12,7 @@ import msgspec
 from cartwake.errors import Rejected
 from cartwake.model import Item, encode
 from cartwake.topics import Topic
-from sinks.carts import CartDetail, CartLine, CartRow, Count, Mail, Page, TimelineEntry
+from sinks.carts import CartDetail, CartLine, CartRow, Count, Mail, Page, Standing, TimelineEntry
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 SHIRT = Item(sku="A1", name="Blue shirt", quantity=2, price=Decimal("19.99"), image="https://shop.example/a1.png")
@@ -98,6 +99,8 @@ class MemoryCarts:
         self.mails = tuple(mails)
         self.timeline = tuple(timeline)
         self.outcomes: dict[str, tuple[str, str]] = {}
+        self.said: dict[tuple[str, str, str], str] = {}
+        self.people: list[Standing] = []
         self.broken: Exception | None = None
 
     def page(
@@ -156,6 +159,25 @@ class MemoryCarts:
     def request_result(self, request_id: str) -> tuple[str, str] | None:
         self._fail()
         return self.outcomes.get(request_id) or self.outcomes.get("any")
+
+    def request_results(self, request_ids: Collection[str]) -> dict[str, tuple[str, str]]:
+        return {one: found for one in request_ids if (found := self.request_result(one))}
+
+    def own_words(self, shop_id: str, subscriber_id: str, request_id: str) -> str:
+        self._fail()
+        return self.said.get((shop_id, subscriber_id, request_id), "")
+
+    def chosen(self, abandonment_ids: Collection[str]) -> dict[str, CartRow]:
+        self._fail()
+        return {x.abandonment_id: x for x in self.rows if x.abandonment_id in abandonment_ids}
+
+    def standings(self, people: Collection[tuple[str, str]], *, since: datetime) -> dict[tuple[str, str], Standing]:
+        self._fail()
+        return {
+            key: x if x.written_at and x.written_at > since else replace(x, written=0, written_at=None)
+            for x in self.people
+            if (key := (x.shop_id, x.subscriber_id)) in people
+        }
 
     def _fail(self) -> None:
         if self.broken is not None:

@@ -11,7 +11,7 @@ from cartwake.errors import Rejected
 from cartwake.settings import Settings
 from console.app import create_app
 from console.reader import CartReader
-from sinks.carts import CartRow, Carts
+from sinks.carts import CartRow, Carts, Standing
 from sinks.clickhouse import ClickHouse
 from sinks.migrate import migrate_settings
 from tests.console.browser import Browser
@@ -37,6 +37,8 @@ def carts(request: pytest.FixtureRequest) -> Iterator[CartReader]:
     if request.param == "memory":
         memory = MemoryCarts(ROWS, mails=[mail(request_id=ASKED, status="suppressed", words="Not twice a day.")])
         memory.outcomes[ASKED] = ("suppressed", "Not twice a day.")
+        memory.said["main", "p-ana", ASKED] = "Your size is back."
+        memory.people = [Standing(shop_id="main", subscriber_id="p-ana", against="unsubscribed")]
         yield memory
         return
     settings: Settings = request.getfixturevalue("settings")
@@ -45,6 +47,7 @@ def carts(request: pytest.FixtureRequest) -> Iterator[CartReader]:
         put(client, "cart_outcomes_log", [x for each in ROWS for x in outcomes(each)])
         put(client, "subscriber_carts_log", [match(x) for x in ROWS])
         put(client, "messages_log", messages(ROWS[0]))
+        put(client, "subscriber_events_log", events(ROWS[0]))
         yield Carts(client)
 
 
@@ -103,6 +106,16 @@ def messages(x: CartRow) -> list[dict[str, Any]]:
     return [
         told | {"message_id": "1", "type": "message.planned", "words": ""},
         told | {"message_id": "2", "type": "message.suppressed", "words": "Not twice a day."},
+    ]
+
+
+def events(x: CartRow) -> list[dict[str, Any]]:
+    """What was asked for with own words, and that the person unsubscribed."""
+    told = {"shop_id": x.shop_id, "subscriber_id": x.subscriber_id}
+    told |= {"occurred_at": clock(NOON), "received_at": clock(datetime.now(UTC))}
+    return [
+        told | {"event_id": ASKED, "type": "subscriber.reminder_requested", "message": "Your size is back."},
+        told | {"event_id": "u", "type": "subscriber.withdrawn", "message": ""},
     ]
 
 
@@ -172,6 +185,35 @@ def test_a_request_without_an_outcome_has_none(carts: CartReader) -> None:
 
 def test_a_request_has_the_outcome_that_was_told_last(carts: CartReader) -> None:
     assert carts.request_result(ASKED) == ("suppressed", "Not twice a day.")
+
+
+def test_of_several_requests_each_has_its_own(carts: CartReader) -> None:
+    assert carts.request_results([ASKED, "none"]) == {ASKED: ("suppressed", "Not twice a day.")}
+    assert carts.request_results([]) == {}
+
+
+def test_the_own_words_of_a_request_are_kept(carts: CartReader) -> None:
+    assert carts.own_words("main", "p-ana", ASKED) == "Your size is back."
+    assert carts.own_words("main", "p-bo", ASKED) == carts.own_words("main", "p-ana", "none") == ""
+
+
+def test_the_chosen_ones_are_found_by_their_ids(carts: CartReader) -> None:
+    found = carts.chosen([ROWS[6].abandonment_id, "none", ROWS[2].abandonment_id])
+
+    assert {one: (x.cart_id, x.state) for one, x in found.items()} == {
+        ROWS[6].abandonment_id: ("c-7", "open"),
+        ROWS[2].abandonment_id: ("c-3", "recovered"),
+    }
+    assert carts.chosen([]) == carts.chosen(["none"]) == {}
+
+
+def test_how_things_stand_with_people_is_known(carts: CartReader) -> None:
+    people = {("main", "p-ana"), ("main", "p-bo"), ("outlet", "p-ana")}
+
+    assert carts.standings(people, since=NOON) == {
+        ("main", "p-ana"): Standing(shop_id="main", subscriber_id="p-ana", against="unsubscribed")
+    }
+    assert carts.standings(set(), since=NOON) == {}
 
 
 def test_one_comes_with_the_messages_about_it(carts: CartReader) -> None:

@@ -89,7 +89,7 @@ def test_the_form_cookie_is_strict_and_not_for_scripts(opened: Open) -> None:
 
 
 def test_a_form_that_is_too_large_is_not_read(opened: Open, written: Written) -> None:
-    assert send(opened(MemoryCarts([row(1)])), "x" * 20_000, OURS).status_code == 413
+    assert send(opened(MemoryCarts([row(1)])), "x" * 100_000, OURS).status_code == 413
     assert written.records == []
 
 

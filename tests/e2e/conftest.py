@@ -75,13 +75,19 @@ class Pipeline:
 
 
 @pytest.fixture
-def pipeline(settings: Settings) -> Iterator[Pipeline]:
+def rules() -> dict[str, Any]:
+    """The rules for reminders of the shop `main`: one mail, as soon as a cart was left."""
+    return {"steps": [{}]}
+
+
+@pytest.fixture
+def pipeline(settings: Settings, rules: dict[str, Any]) -> Iterator[Pipeline]:
     """Every role running; the shop `main` has an idle time of three seconds."""
     with Publisher(settings) as publisher:
         ensure_topics(settings)
         set_for(publisher, "main", "carts", {"idle": "3s", "trial": True})
         set_for(publisher, "main", "shop", {"title": "The Quiet Kitchen", "url": "https://shop.example.com"})
-        set_for(publisher, "main", "reminders", {"steps": [{}]})
+        set_for(publisher, "main", "reminders", rules)
         running = msgspec.structs.replace(
             settings, smtp_host="127.0.0.1", smtp_port=settings.mailbox_port, smtp_tls="none"
         )

@@ -175,6 +175,14 @@ def test_a_shops_own_template_counts_in_its_language_and_one_without_a_language_
     assert "Summe" in mail(shop, locale="de").text
 
 
+def test_a_template_for_a_country_comes_before_that_of_the_language() -> None:
+    own = {"cart.de-AT": MailTemplate(subject="Servus"), "cart.ar-EG": MailTemplate(subject="EG")}
+    shop = msgspec.structs.replace(SHOP, templates=own)
+    assert mail(shop, locale="de_AT").subject == "Servus"
+    assert mail(shop, locale="de-CH").subject.startswith("Noch in Ihrem Warenkorb")
+    assert (mail(shop, locale="ar-EG").subject, speech_for(letter(locale="ar"), shop).language) == ("EG", "en")
+
+
 def test_a_template_in_a_language_without_words_of_ours_is_used_with_its_money_and_dates() -> None:
     written = mail(with_template("cart.ar", text="{{ total }} {{ direction }}"), locale="ar-EG")
     assert written.text.split()[-1] == "rtl"

@@ -16,6 +16,7 @@ from reminders.order_mail import Notice, order_mail
 from reminders.outbox import Mail
 from reminders.reader import Unfit
 from reminders.render import Renderer
+from tests.reminders.test_mail_render import letter
 from tests.reminders.world import ANA, LINKS, T0
 
 RENDER = Renderer(links=LINKS, mail_from="Shop <carts@shop.example.com>")
@@ -105,9 +106,23 @@ def test_a_shop_may_have_a_template_of_its_own_for_notices() -> None:
     assert "<p>Your invoice: Thank you.<br>Here" in written.html
     assert written.subject == "[Your invoice]"
     assert "<p>Your invoice:" not in mail(own).html
+    assert "<p>Your invoice:" in mail(own, locale="de-CH").html
     cartly = msgspec.structs.replace(SHOP, templates={"notice": MailTemplate(text="{{ total }}")})
     with pytest.raises(Unfit, match="total is not known"):
         mail(cartly)
+
+
+def test_a_template_for_notices_is_found_as_one_of_reminders_is() -> None:
+    own = {key: MailTemplate(subject=key) for key in ("notice", "notice.de", "notice.de-AT", "notice.ar-EG")}
+    shop = msgspec.structs.replace(SHOP, templates=own)
+    found = [mail(shop, locale=locale).subject for locale in ("de-AT", "de_CH", "de", "ro", "ar-EG", "ar", None)]
+    assert found == ["notice.de-AT", "notice.de", "notice.de", "notice", "notice.ar-EG", "notice", "notice"]
+    assert 'dir="rtl"' in mail(shop, locale="ar-EG").html
+
+
+def test_a_reminder_is_no_notice() -> None:
+    with pytest.raises(Unfit, match="no template 'notice'"):
+        RENDER(letter(template="notice"), SHOP)
 
 
 def test_an_unusable_sender_or_recipient_makes_no_mail() -> None:

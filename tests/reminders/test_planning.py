@@ -7,14 +7,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from cartwake.model import Item
 from cartwake.rules import ReminderRules
-from reminders.person import Cart, Person
+from reminders.person import Cart, Line, Person
 from reminders.planning import Left, plan
 from tests.reminders.world import DAY, HOUR, T0
 
 KEY = ("main", "p-" + "a" * 24)
-SHIRT = Item(sku="A1", name="Blue shirt", quantity=2, price=Decimal("19.99"), category="shirts")
+SHIRT = Line(sku="A1", name="Blue shirt", quantity=2, price=Decimal("19.99"), category="shirts")
 
 
 def rules(**values: Any) -> ReminderRules:
@@ -24,7 +23,7 @@ def rules(**values: Any) -> ReminderRules:
 def left(**changes: Any) -> Left:
     values: dict[str, Any] = {
         "revision": 1, "touched_at": T0, "last_activity": T0 - 2 * HOUR, "abandonment_id": "ab-1", "abandoned_at": T0,
-        "stage": "shipping", "currency": "EUR", "value": "39.98", "units": 2, "items": (SHIRT,),
+        "stage": "shipping", "currency": "EUR", "value": "39.98", "units": 2, "lines": (SHIRT,),
     }  # fmt: skip
     return Left(KEY, "c-1", Cart(**(values | changes)))
 
@@ -121,7 +120,7 @@ def test_new_and_returning_shoppers_are_told_apart_by_purchases_before(bought: i
 
 
 def test_a_cart_without_value_currency_or_items_meets_only_what_asks_for_nothing() -> None:
-    bare = left(value=None, currency=None, items=(), units=0)
+    bare = left(value=None, currency=None, lines=(), units=0)
     assert reasons(bare, steps=[{}, {"only": {"value_from": "1"}}, {"only": {"currencies": ["EUR"]}}]) == [
         None, "conditions", "conditions",
     ]  # fmt: skip

@@ -16,7 +16,7 @@ from reminders.push.keys import keys_of
 from reminders.push.message import PushRenderer
 from reminders.subscribers import Reminders
 from tests.reminders.push_service import Browser, Service
-from tests.reminders.world import ANA, DAY, LINKS, T0, FakeTable, World, cart, event
+from tests.reminders.world import ANA, DAY, LINKS, T0, KeptTable, World, cart, event
 
 BROWSER = Browser()
 KEYS = keys_of(Settings(secret="a secret of the tests"))
@@ -26,11 +26,11 @@ class PushWorld(World):
     """Stage 3 with web push."""
 
     def _start(self) -> None:
-        self.table = FakeTable()
-        self.table.states = dict(self.durable)
+        self.table = KeptTable(self.durable)
         self.effects = []
         media = {"push": Medium(PushRenderer(links=LINKS), PushChannel(KEYS, anywhere=True))}
         self.task = Reminders(self, shops=self.shops, media=media, links=LINKS)
+        self.table.restore()
         self.task.on_restored()
 
     @property

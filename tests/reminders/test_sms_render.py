@@ -249,10 +249,14 @@ def folder_with(folder: Path, text: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     "text",
-    ["{{ nothing }} {{ recovery_url }}", "{{ ''.__class__.__mro__ }}{{ recovery_url }}", "{% if %}", "no link here"],
+    ["{{ nothing }} {{ recovery_url }}", "{{ ''.__class__.__mro__ }}{{ recovery_url }}", "{% if %}"],
 )
 def test_a_template_that_is_wrong_holds_the_message(tmp_path: Path, text: str) -> None:
-    assert refused(of=folder_with(tmp_path, text)).reason == "missing_value"
+    assert refused(of=folder_with(tmp_path, text)).reason == "bad_template"
+
+
+def test_a_template_may_not_leave_the_link_out(tmp_path: Path) -> None:
+    assert refused(of=folder_with(tmp_path, "no link here")).reason == "missing_value"
 
 
 def test_a_template_may_not_leave_the_code_out(tmp_path: Path) -> None:
@@ -264,7 +268,7 @@ def test_a_template_may_not_leave_the_code_out(tmp_path: Path) -> None:
 def test_every_language_of_texts_has_all_of_its_templates() -> None:
     for language in LANGUAGES:
         names = {p.name for p in (TEMPLATES / language).glob("*.sms.txt")}
-        assert names == {"cart.sms.txt", "shipping.sms.txt", "payment.sms.txt", "tail.sms.txt"}
+        assert names == {"cart.sms.txt", "shipping.sms.txt", "payment.sms.txt"}
 
 
 # -- call-back ---------------------------------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
-"""A STOP by the number finds the person it was written to."""
+"""Text messages in the stage: a STOP by the number finds whom it was written to, and a shop's own words count."""
 
 from typing import Any
 
-from cartwake.model import SubscriberEvent
+from cartwake.model import Setting, SubscriberEvent
 from reminders.outbox import Medium
 from reminders.outcomes import Sent
 from reminders.sms.callbacks import Callbacks
@@ -58,3 +58,13 @@ def test_a_stop_that_is_read_before_the_number_is_known_counts_as_well() -> None
     w.loop_back().work().loop_back().work()
     w.hear(cart(T0 + 3 * DAY, revision=2, abandonment_id="ab-2"), at=T0 + 3 * DAY).time(T0 + 3 * DAY + 1).work()
     assert len(g.sent) == 1
+
+
+def test_a_template_of_the_shops_own_counts_from_when_it_is_set_and_holds_what_it_can_not_say() -> None:
+    w, g = world()
+    for at, source in ((T0, "Mine: {{ recovery_url }}"), (T0 + 3 * DAY, "{{ gift.code }} {{ recovery_url }}")):
+        w.shops.apply(Setting(shop_id="main", name="sms-template:shipping", value={"text": source}))
+        w.hear(cart(at, revision=at, abandonment_id=f"ab-{at}"), at=at).time(at + 1).work().loop_back().work()
+    assert [sms.text.partition(" ")[0] for sms in g.sent] == ["Mine:"]
+    assert g.sent[0].text.endswith("\nReply STOP to opt out")
+    assert w.messages[-1].reason == "missing_value"

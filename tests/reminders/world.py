@@ -32,6 +32,7 @@ from reminders.outcomes import Failed, Sent, Uncertain
 from reminders.person import Key, State
 from reminders.render import Renderer
 from reminders.subscribers import Reminders
+from streams.runtime.table import Table
 
 MINUTE = 60_000
 HOUR = 60 * MINUTE
@@ -116,23 +117,30 @@ class FakeRecord:
     headers: tuple[tuple[str, bytes], ...] = ()
 
 
-class FakeTable:
-    """States as the changelog would bring them back: encoded and decoded."""
+class KeptTable(Table[Key, State]):
+    """The runtime's table, with what its changelog holds in `kept`."""
 
-    def __init__(self) -> None:
-        self.states: dict[Key, State] = {}
+    def __init__(self, kept: dict[bytes, bytes]) -> None:
+        super().__init__(Key, State)
+        self._kept = kept
 
-    def get(self, key: Key) -> State | None:
-        return self.states.get(key)
+    def restore(self) -> None:
+        """Take back what is on the broker."""
+        self.load_all(iter(self._kept.items()))
+        self.index()
 
-    def put(self, key: Key, state: State) -> None:
-        self.states[key] = msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=State)
+    def write(self) -> None:
+        """What changed is on the broker."""
+        for raw, packed in self.take_dirty():
+            if packed is None:
+                self._kept.pop(raw, None)
+            else:
+                self._kept[raw] = packed
 
-    def delete(self, key: Key) -> None:
-        self.states.pop(key, None)
-
-    def items(self) -> Any:
-        return self.states.items()
+    @property
+    def states(self) -> dict[Key, State]:
+        """All of them, as they would come back."""
+        return {key: msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=State) for key, state in self.items()}
 
 
 @dataclass
@@ -170,7 +178,7 @@ class World:
         self.log: list[FakeRecord] = []
         self.taken = 0
         self.committed = 0
-        self.durable: dict[Key, State] = {}
+        self.durable: dict[bytes, bytes] = {}
         self.emitted: list[tuple[str, str, bytes]] = []
         self.effects: list[Any] = []
         self.dead: list[str] = []
@@ -178,12 +186,12 @@ class World:
         self._start()
 
     def _start(self) -> None:
-        self.table = FakeTable()
-        self.table.states = dict(self.durable)
+        self.table = KeptTable(self.durable)
         self.effects = []
         renderer = Renderer(links=LINKS, mail_from="Shop <carts@shop.example.com>")
         media = {"email": Medium(renderer, self.server)}
         self.task = Reminders(self, shops=self.shops, media=media, links=LINKS)
+        self.table.restore()
         self.task.on_restored()
 
     # what the task uses
@@ -234,7 +242,7 @@ class World:
 
     def commit(self) -> list[Any]:
         """Outputs, state and offsets are on the broker; returns the effects that may now run."""
-        self.durable = dict(self.table.states)
+        self.table.write()
         self.committed = self.taken
         effects, self.effects = self.effects, []
         return effects
@@ -257,7 +265,7 @@ class World:
     def crash(self, *, state_was_written: bool = False) -> "World":
         """The process dies; the changelog may be ahead of the committed offsets."""
         if state_was_written:
-            self.durable = dict(self.table.states)
+            self.table.write()
         self.taken = self.committed
         self._start()
         return self

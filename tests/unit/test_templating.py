@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cartwake.errors import ConfigurationError
+from cartwake.inlining import inlined
 from cartwake.model import Setting
 from cartwake.rules import MailTemplate
 from cartwake.shops import Shops, checked, parse
@@ -19,7 +20,6 @@ from cartwake.templating import (
     check,
     compiled,
     environment,
-    inlined,
     line_of,
     missing,
     own,
