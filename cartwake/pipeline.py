@@ -93,7 +93,7 @@ def reminders(settings: Settings, shops: Shops, *, say: Say = print) -> App:
             topics.SUBSCRIBER_EVENTS.name: {ORDERS: topics.ORDER_EVENTS.name},
         },
         fed=(topics.SUBSCRIBER_EVENTS.name, topics.OFFER_CODES.name),
-        in_use=1_000,  # people wait for days, and unpacked one weighs some 4 KB
+        in_use=250,  # people wait for days, and unpacked one weighs some 4 KB
     )
     made = app(settings, "reminders", [written], say)
     made.metrics.registry.register(MailMeters(mails))

@@ -57,10 +57,10 @@ class Codes:
 
 def unused(before: Person, after: Person) -> Iterator[Plan]:
     """The plans that ended between the two and whose code has reached nobody, one for each code."""
-    wanted = {plan.gift.code for plan in after.plans.values() if plan.gift}
-    for plan_id, plan in before.plans.items():
+    wanted = {plan.gift.code for plan in after.plans if plan.gift}
+    for plan in before.plans:
         gift = plan.gift
-        if gift is None or plan_id in after.plans or gift.code in wanted or gift.used or _may_have_left(plan, after):
+        if gift is None or after.plan(plan.plan_id) or gift.code in wanted or gift.used or _may_have_left(plan, after):
             continue
         wanted.add(gift.code)
         yield plan

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Final, Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from cartwake.model import Channel, Consent, Item, PushTarget
 from cartwake.stage import NEVER
@@ -207,13 +208,22 @@ class Person(Waking, frozen=True, kw_only=True, array_like=True, tag="person"):
     carts: dict[str, Cart] = {}
     shown: tuple[Shown, ...] = ()
     requests: tuple[Request, ...] = ()
-    plans: dict[str, Plan] = {}
+    plans: tuple[Plan, ...] = ()
     done: tuple[str, ...] = ()  # the plans that ended last: a record that comes twice makes none anew
     notices: tuple[str, ...] = ()  # the order notices that were let through last: none goes twice by mistake
 
     def on(self, channel: str) -> Standing:
         """How the person stands to a channel."""
         return self.standing.get(channel, NOTHING)
+
+    def plan(self, plan_id: str) -> Plan | None:
+        """The plan of that id, unless it has ended."""
+        return next((plan for plan in self.plans if plan.plan_id == plan_id), None)
+
+
+def with_plan(person: Person, plan: Plan) -> Person:
+    """The person with `plan` in the place of the one of its id."""
+    return replace(person, plans=tuple(plan if one.plan_id == plan.plan_id else one for one in person.plans))
 
 
 class Held(Struct, frozen=True, array_like=True):

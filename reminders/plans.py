@@ -24,7 +24,7 @@ from reminders.gates import held_back, silence, step_of, stopped, wait
 from reminders.letter import Letter, letter_for
 from reminders.messages import contact, say
 from reminders.outcomes import Cancelled, Failed, Held, Later, Result, Sent, Uncertain
-from reminders.person import MOST_DONE, Cart, Gift, Key, Out, Person, Plan, Request, Shown, Stop, Wait
+from reminders.person import MOST_DONE, Cart, Gift, Key, Out, Person, Plan, Request, Shown, Stop, Wait, with_plan
 from reminders.planning import Left, template_of
 
 MOST_WRITTEN: Final = 10
@@ -50,7 +50,7 @@ def decide(person: Person, key: Key, *, now: int, shop: Shop) -> Person:
         if cart.abandonment_id is not None and not cart.planned:
             for decision in planning.plan(person, Left(key, cart_id, cart), now=now, rules=shop.reminders):
                 person = _planned(person, key, decision.plan, decision.words, now=now)
-                if decision.stop is not None and decision.plan.plan_id in person.plans:
+                if decision.stop is not None and person.plan(decision.plan.plan_id):
                     person = _end(person, key, decision.plan, decision.stop, now=now)
             person = replace(person, carts=person.carts | {cart_id: replace(cart, planned=True)})
     for request in person.requests:
@@ -63,8 +63,8 @@ def decide(person: Person, key: Key, *, now: int, shop: Shop) -> Person:
 def wake(person: Person, key: Key, *, now: int, shop: Shop, orders_flow: bool = True) -> Woken:
     """What time demands: ends, and at most one letter. While one is being sent, the others wait for its result."""
     person = _end_expired(_end_stopped(person, key, now=now), key, now=now)
-    for due in sorted(person.plans.values(), key=lambda p: (p.due_at, p.plan_id)):
-        if due.due_at > now or any(p.sending_at is not None for p in person.plans.values()):
+    for due in sorted(person.plans, key=lambda p: (p.due_at, p.plan_id)):
+        if due.due_at > now or any(p.sending_at is not None for p in person.plans):
             break
         stop = held_back(person, due, now=now, shop=shop)
         if stop is not None:
@@ -83,7 +83,7 @@ def wake(person: Person, key: Key, *, now: int, shop: Shop, orders_flow: bool = 
 def send(person: Person, key: Key, due: Plan, *, now: int) -> Woken:
     """The plan is on its way: the state says so before the letter leaves."""
     sending = replace(due, sending_at=now, tries=due.tries + 1)
-    person = replace(person, plans=person.plans | {due.plan_id: sending})
+    person = with_plan(person, sending)
     return Woken(person, letter_for(person, key, sending))
 
 
@@ -102,12 +102,12 @@ def wants_products(letter: Letter, shop: Shop) -> bool:
 def give(person: Person, due: Plan, gift: Gift, shop: Shop) -> Person:
     """The code is this person's: the plan has it, and later steps of the episode with the same offer, too."""
     offer = offer_of(due, shop)
-    plans = {
-        plan_id: replace(plan, gift=gift)
+    plans = tuple(
+        replace(plan, gift=gift)
         if plan.abandonment_id == due.abandonment_id and offer_of(plan, shop) == offer and plan.gift is None
         else plan
-        for plan_id, plan in person.plans.items()
-    }
+        for plan in person.plans
+    )
     return replace(person, plans=plans)
 
 
@@ -115,22 +115,21 @@ def no_code(person: Person, key: Key, due: Plan, words: str, *, now: int, shop: 
     """There is no code for the plan: it goes without one, or waits for one, as the offer says."""
     offer = offer_of(due, shop)
     if offer is None or offer.empty == "without":
-        asked = replace(due, asked=True, due_at=min(due.due_at, now))
-        return replace(person, plans=person.plans | {due.plan_id: asked})
+        return with_plan(person, replace(due, asked=True, due_at=min(due.due_at, now)))
     return _put_off(person, key, due, Wait(now + AGAIN_MS[1], "no_code", words), now=now)
 
 
 def asking(person: Person, due: Plan, *, now: int) -> Person:
     """The shop is asked for a code; the plan waits for the answer, and asks again when none comes."""
-    return replace(person, plans=person.plans | {due.plan_id: replace(due, due_at=now + AGAIN_MS[0])})
+    return with_plan(person, replace(due, due_at=now + AGAIN_MS[0]))
 
 
 def ready(person: Person, plan_id: str, *, now: int) -> Person:
     """The answer is there: the plan need not wait for it any more."""
-    plan = person.plans.get(plan_id)
+    plan = person.plan(plan_id)
     if plan is None or plan.sending_at is not None:
         return person
-    return replace(person, plans=person.plans | {plan_id: replace(plan, due_at=min(plan.due_at, now))})
+    return with_plan(person, replace(plan, due_at=min(plan.due_at, now)))
 
 
 def bought(person: Person, *, now: int) -> tuple[Person, tuple[Shown, ...]]:
@@ -153,7 +152,7 @@ def settle(
 
     `resend`: what may have left is sent once more.
     """
-    plan = person.plans.get(plan_id)
+    plan = person.plan(plan_id)
     if plan is None or plan.sending_at is None:
         return person
     match result:
@@ -186,7 +185,7 @@ def settle(
 
 def interrupted(person: Person, key: Key, *, resend: bool = False) -> Person:
     """After a crash: nobody knows whether what was being sent has left, so it is held and said, or sent again."""
-    for plan in list(person.plans.values()):
+    for plan in person.plans:
         if plan.sending_at is not None:
             unknown = Uncertain(message_id=plan.plan_id)
             person = settle(person, key, plan.plan_id, unknown, now=plan.sending_at, resend=resend)
@@ -195,15 +194,15 @@ def interrupted(person: Person, key: Key, *, resend: bool = False) -> Person:
 
 def cancelled(person: Person) -> list[str]:
     """The plans under way that facts have stopped: no further try for them."""
-    return [p.plan_id for p in person.plans.values() if p.sending_at is not None and stopped(person, p) is not None]
+    return [p.plan_id for p in person.plans if p.sending_at is not None and stopped(person, p) is not None]
 
 
 def next_wake(person: Person) -> int:
     """When `wake` has something to do, or NEVER."""
-    sending = any(p.sending_at is not None for p in person.plans.values())
-    waiting = [p for p in person.plans.values() if p.sending_at is None]
+    sending = any(p.sending_at is not None for p in person.plans)
+    waiting = [p for p in person.plans if p.sending_at is None]
     times = [p.expires_at if sending else min(p.due_at, p.expires_at) for p in waiting]
-    in_use = {p.cart_id for p in person.plans.values()}
+    in_use = {p.cart_id for p in person.plans}
     times += [_forget_at(cart) for cart_id, cart in person.carts.items() if cart_id not in in_use]
     return min(times, default=NEVER)
 
@@ -235,23 +234,23 @@ def _asked(person: Person, key: Key, request: Request, *, now: int, shop: Shop) 
     )
     person = _planned(person, key, asked, f"Asked for by {asked.requested_by}.", now=now)
     unknown = cart is None or cart.abandonment_id is None
-    if unknown and silence(person, asked.channel) is None and asked.plan_id in person.plans:
+    if unknown and silence(person, asked.channel) is None and person.plan(asked.plan_id):
         words = f"No cart {request.cart_id} left by this person is known; it may be in use, or older than 90 days."
         return _end(person, key, asked, Stop("message.suppressed", "unknown_cart", words), now=now)
     return person
 
 
 def _planned(person: Person, key: Key, plan: Plan, words: str, *, now: int) -> Person:
-    if plan.plan_id in person.plans or plan.plan_id in person.done:
+    if person.plan(plan.plan_id) or plan.plan_id in person.done:
         return person
     said = say(person, key, plan, "message.planned", now=now, due_at=rfc3339(plan.due_at), words=words)
-    return replace(person, plans=person.plans | {plan.plan_id: plan}, outbox=(*person.outbox, said))
+    return replace(person, plans=(*person.plans, plan), outbox=(*person.outbox, said))
 
 
 def _put_off(person: Person, key: Key, due: Plan, pause: Wait, *, now: int) -> Person:
     """The plan looked at again later; the reason is said when it is a new one."""
     later = replace(due, due_at=pause.until, held=pause.reason)
-    person = replace(person, plans=person.plans | {due.plan_id: later})
+    person = with_plan(person, later)
     if due.held == pause.reason:
         return person
     details = {"reason": pause.reason, "words": pause.words, "due_at": rfc3339(pause.until)}
@@ -260,13 +259,12 @@ def _put_off(person: Person, key: Key, due: Plan, pause: Wait, *, now: int) -> P
 
 
 def _again(person: Person, plan: Plan, due_at: int) -> Person:
-    waiting = replace(plan, sending_at=None, due_at=due_at)
-    return replace(person, plans=person.plans | {plan.plan_id: waiting})
+    return with_plan(person, replace(plan, sending_at=None, due_at=due_at))
 
 
 # -- ending plans ---------------------------------------------------------------------------------------------------
 def _end_stopped(person: Person, key: Key, *, now: int) -> Person:
-    for plan in list(person.plans.values()):
+    for plan in person.plans:
         stop = stopped(person, plan)
         if stop is not None and plan.sending_at is None:
             person = _end(person, key, plan, stop, now=now)
@@ -274,7 +272,7 @@ def _end_stopped(person: Person, key: Key, *, now: int) -> Person:
 
 
 def _end_expired(person: Person, key: Key, *, now: int) -> Person:
-    for plan in list(person.plans.values()):
+    for plan in person.plans:
         if plan.sending_at is not None or now < plan.expires_at:
             continue
         if plan.tries:
@@ -293,7 +291,7 @@ def _end_expired(person: Person, key: Key, *, now: int) -> Person:
 
 def _end(person: Person, key: Key, plan: Plan, stop: Stop, *, now: int, mail: dict[str, str] | None = None) -> Person:
     said = say(person, key, plan, stop.type, now=now, reason=stop.reason or None, words=stop.words, **(mail or {}))
-    plans = {plan_id: other for plan_id, other in person.plans.items() if plan_id != plan.plan_id}
+    plans = tuple(other for other in person.plans if other.plan_id != plan.plan_id)
     done = (*person.done, plan.plan_id)[-MOST_DONE:]
     return replace(person, plans=plans, done=done, outbox=(*person.outbox, said))
 
@@ -308,12 +306,12 @@ def _used(person: Person, plan: Plan) -> Person:
     """A code that has left goes to nobody else, whatever becomes of later steps with it."""
     if plan.gift is None:
         return person
-    plans = {
-        plan_id: replace(other, gift=replace(other.gift, used=True))
+    plans = tuple(
+        replace(other, gift=replace(other.gift, used=True))
         if other.gift is not None and other.gift.code == plan.gift.code
         else other
-        for plan_id, other in person.plans.items()
-    }
+        for other in person.plans
+    )
     return replace(person, plans=plans)
 
 
@@ -350,7 +348,7 @@ def _forget_at(cart: Cart) -> int:
 
 
 def _forget(person: Person, *, now: int) -> Person:
-    in_use = {plan.cart_id for plan in person.plans.values()}
+    in_use = {plan.cart_id for plan in person.plans}
     erased = person.silenced == "erased"
     old = [c for c, cart in person.carts.items() if c not in in_use and (erased or now >= _forget_at(cart))]
     return replace(person, carts={c: cart for c, cart in person.carts.items() if c not in old}) if old else person

@@ -225,7 +225,7 @@ class Reminders:
     def _answered(self, ask: Ask, result: Result | Gift | None) -> None:
         key, plan_id = ask.key, ask.plan_id
         state, now, shop = self._load(key), self._ctx.progress, self._shops.of(key[0])
-        due = state.plans.get(plan_id) if isinstance(state, Person) else None
+        due = state.plan(plan_id) if isinstance(state, Person) else None
         if not isinstance(state, Person) or due is None:
             if isinstance(result, Gift):  # the plan ended meanwhile
                 self._ctx.effect(GiveBack(ask.wish, result.code))
@@ -365,7 +365,7 @@ class Reminders:
 
 
 def _is_sending(state: Subscriber) -> bool:
-    return isinstance(state, Person) and any(plan.sending_at is not None for plan in state.plans.values())
+    return isinstance(state, Person) and any(plan.sending_at is not None for plan in state.plans)
 
 
 def _left_at(heard: SubscriberCart | SubscriberEvent) -> int:
