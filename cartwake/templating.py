@@ -105,6 +105,8 @@ def environment(*, html: bool, trim: bool = True) -> Environment:
 
 
 def _writable(value: Any) -> Any:
+    if type(value) is str or type(value) is Markup:
+        return value
     if isinstance(value, str | int | float | Undefined) and not isinstance(value, bool):
         return value
     raise TemplateRuntimeError("what stands between {{ and }} is a list or an object, not a text or a number")

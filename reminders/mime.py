@@ -40,11 +40,11 @@ _EXTRA: Final = re.compile(r"X-[A-Za-z0-9-]{1,60}")
 _VALUE: Final = re.compile(r"[!-~](?:[ -~]{0,800}[!-~])?")
 _TYPE: Final = re.compile(r"(?!multipart/|message/)[a-z]+/[a-z0-9][a-z0-9.+-]*")
 _NAME: Final = re.compile(r"[A-Za-z0-9 ._()+-]{1,60}")
-_PLAIN: Final = re.compile(r"[\t\n -~]*")
-#: What browsers read as something else: references to controls.
-_NO_REFERENCE: Final = re.compile(rb"&#1(?:2[89]|[34][0-9]|5[0-9]);")
+_PLAIN: Final = b"\t\n" + bytes(range(ord(" "), ord("~") + 1))
+#: What browsers read as something else: references to controls, and to halves of letters.
+_NO_REFERENCE: Final = re.compile(rb"&#(?:1(?:2[89]|[34][0-9]|5[0-9])|5(?:5[3-9]|6[0-9]|7[0-3])[0-9]{2});")
 #: Where a reference would be read as it is.
-_AS_IT_IS: Final = (("<style", "</style"), ("<script", "</script"), ("<!--", "-->"))
+_AS_IT_IS: Final = ((b"<style", b"</style"), (b"<script", b"</script"), (b"<!--", b"-->"))
 _BREAK: Final = re.compile(r"\r\n?")
 _LONGEST: Final = 998  # bytes of a line (RFC 5322)
 _LINE: Final = 76  # characters of a line with an encoded word (RFC 2047), or of encoded content (RFC 2045)
@@ -182,15 +182,17 @@ def _multipart(kind: str, parts: Sequence[bytes], boundary: str, more: str = "")
 
 def _text(text: str, subtype: str) -> bytes:
     """A part with its headers: as it is where that is plain ASCII, else in what is shorter and readable."""
-    text = _BREAK.sub("\n", text)
+    if "\r" in text:
+        text = _BREAK.sub("\n", text)
     if not text.endswith("\n"):
         text += "\n"
-    if subtype == "html":
-        text = _references(text)
     raw = text.encode("utf-8", "replace")
-    if len(raw) == len(text) and _fits(text):
+    more = len(raw) - len(text)  # bytes, by what is beyond ASCII
+    if more and subtype == "html" and (written := _references(text)) is not None:
+        raw, more = written, 0
+    if not more and _fits(raw):
         how, charset, body = "7bit", "us-ascii", raw.replace(b"\n", b"\r\n")
-    elif len(raw) - len(text) > len(text) // 4:
+    elif more > len(text) // 4:
         how, charset, body = "base64", "utf-8", _base64(raw.replace(b"\n", b"\r\n"))
     else:
         how, charset, body = "quoted-printable", "utf-8", binascii.b2a_qp(raw.replace(b"\n", b"\r\n"))
@@ -198,36 +200,35 @@ def _text(text: str, subtype: str) -> bytes:
     return head.encode() + body
 
 
-def _references(html: str) -> str:
-    """HTML with its few letters beyond ASCII as references, which spares the encoding of the whole; else as it is."""
-    if html.isascii():
-        return html
-    written = html.encode("utf-8", "replace").decode().encode("ascii", "xmlcharrefreplace")
-    if len(written) * 5 > len(html) * 6 or _NO_REFERENCE.search(written) or not _plain_inside(html.lower()):
-        return html
-    return written.decode("ascii")
+def _references(html: str) -> bytes | None:
+    """HTML with its few letters beyond ASCII as references, which spares the encoding of the whole; None for many."""
+    written = html.encode("ascii", "xmlcharrefreplace")
+    if len(written) * 5 > len(html) * 6 or _NO_REFERENCE.search(written) or not _plain_inside(written.lower()):
+        return None
+    return written
 
 
-def _plain_inside(html: str) -> bool:
-    """Whether styles, scripts and comments are ASCII."""
+def _plain_inside(html: bytes) -> bool:
+    """Whether styles, scripts and comments are without references."""
     for opening, closing in _AS_IT_IS:
         at = html.find(opening)
         while at >= 0:
             end = html.find(closing, at)
             end = len(html) if end < 0 else end
-            if not html[at:end].isascii():
+            if html.find(b"&#", at, end) >= 0:
                 return False
             at = html.find(opening, end)
     return True
 
 
-def _fits(text: str) -> bool:
+def _fits(raw: bytes) -> bool:
     """Whether it may go as it is: no controls, no line too long, nothing like a boundary or the From of an mbox."""
     return (
-        _PLAIN.fullmatch(text) is not None
-        and max(map(len, text.split("\n"))) <= _LONGEST
-        and "=_" not in text
-        and "\nFrom " not in f"\n{text}"
+        not raw.translate(None, _PLAIN)
+        and max(map(len, raw.split(b"\n"))) <= _LONGEST
+        and b"=_" not in raw
+        and not raw.startswith(b"From ")
+        and b"\nFrom " not in raw
     )
 
 
