@@ -17,6 +17,7 @@ COMMANDS = (
     "audit",
     "offers",
     "remind",
+    "notice",
     "preview",
     "recommend",
     "doctor",

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import msgspec
 
+from cartwake import jobs
+from cartwake.secret import secret_of
 from cartwake.settings import Settings
 from local import stack
 from local.supervisor import Part, Supervisor
@@ -20,12 +22,13 @@ ROLES = ("sink", "streams", "reminders", "collector", "console")
 def group_of(
     settings: Settings, roles: Sequence[str] = ROLES, say: Callable[[str], None] | None = None
 ) -> tuple[Supervisor, Settings]:
-    """A supervisor of the embedded parts and `roles`, and the settings that they run with."""
+    """A supervisor of the embedded parts, `roles` and the regular jobs, and the settings that they run with."""
     running = stack.addressed(settings)
     parts = stack.parts(settings)
     for role in roles:
         workers = settings.streams_workers if role == "streams" else 1
         parts += [role_part(role, running, worker) for worker in range(workers)]
+    parts += [job_part(job, words, running) for job, words in jobs.wanted(settings).items()]
     return Supervisor(parts, settings.data_dir, say), running
 
 
@@ -55,6 +58,12 @@ def role_part(role: str, settings: Settings, worker: int = 0) -> Part:
         ready=None if port is None else lambda: answers(f"http://127.0.0.1:{port}/healthz"),
         way_out=f"Stop it, or take another port: CARTWAKE_{role.upper()}_PORT={(port or 8000) + 10_000}",
     )
+
+
+def job_part(job: str, words: Sequence[str], settings: Settings) -> Part:
+    """The process of one regular job. It is handed the secret, which `bounces` would not make: roles sign with it."""
+    running = msgspec.structs.replace(settings, secret=secret_of(settings))
+    return Part(job, [sys.executable, "-m", "cartwake", *words], env=running.environment())
 
 
 def answers(url: str) -> bool:

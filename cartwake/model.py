@@ -129,7 +129,7 @@ class SubscriberEvent(Event, frozen=True, kw_only=True, gc=False):
     channels: Annotated[tuple[Channel, ...], Meta(max_length=3)] | None = None  # None: all of them
     push: PushTarget | None = None
     push_gone: Url | None = None
-    message: Text | None = None  # own words of a reminder that was asked for
+    message: Text | None = None  # own words of a reminder that was asked for; the subject of an order notice
 
 
 class OrderEvent(Event, frozen=True, kw_only=True, gc=False):
@@ -218,6 +218,8 @@ class Message(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
         "message.planned", "message.held", "message.sending", "message.sent", "message.suppressed", "message.recovered",
         "message.expired", "message.failed", "message.uncertain", "message.opened", "message.clicked",
         "message.bounced", "message.complained",
+        "message.notice_sending", "message.notice_sent", "message.notice_suppressed", "message.notice_failed",
+        "message.notice_uncertain",
     ]  # fmt: skip
     plan_id: str
     shop_id: str
@@ -227,6 +229,7 @@ class Message(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     cart_id: str | None = None
     abandonment_id: str | None = None
     request_id: str | None = None
+    order_id: str | None = None  # of an order notice
     reason: str | None = None
     words: str | None = None
     to: str | None = None
@@ -276,6 +279,8 @@ SUBSCRIBER_TYPES: Final = frozenset(
         "erased",
         "updated",
         "reminder_requested",
+        "notice_requested",
+        "notice_failed",
     )
 )
 ORDER_TYPES: Final = frozenset(

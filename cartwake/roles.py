@@ -52,7 +52,7 @@ def sink(settings: Settings) -> None:
     from sinks.sink import Sink
 
     ensure_topics(settings, say=log.warning)
-    stop = _stop_on_signals()  # not before: who waits for Kafka just ends
+    stop = stop_on_signals()  # not before: who waits for Kafka just ends
     try:
         store = ClickHouse.connect(settings.clickhouse_dsn, settings.clickhouse_database, stop=stop)
     except SinkUnavailable:
@@ -168,7 +168,8 @@ async def _serve(app: Any) -> None:
         os._exit(1)
 
 
-def _stop_on_signals() -> threading.Event:
+def stop_on_signals() -> threading.Event:
+    """What SIGTERM and Ctrl-C set from now on."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

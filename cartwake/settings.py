@@ -94,6 +94,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ses_topics: str = ""  # ARNs of SNS topics, separated by commas
     sendgrid_key: str = ""  # the verification key of the signed event webhook
     postmark_credentials: str = ""  # user:password of the webhook's URL
+    bounces_url: str = ""  # imaps://user@host/FOLDER or pop3s://user@host: the mailbox that `bounces fetch` reads
+    bounces_password: str = ""
+    bounces_password_file: str = ""  # where it is, if not in bounces_password
+    bounces_delete: bool = False  # IMAP; POP3 always deletes
+    bounces_plain: bool = False  # without TLS, on this machine only
+    bounces_every: Annotated[str, Meta(pattern=r"^[1-9]\d{0,4}[smhd]$")] = "5m"  # how often `cartwake up` has it read
+
+    # When `cartwake up` has found out what is bought together, UTC; empty: never
+    recommend_daily: Annotated[str, Meta(pattern=r"^(([01]\d|2[0-3]):[0-5]\d)?$")] = "03:00"
 
     # What shoppers and staff reach. public_url is the collector's address as shoppers see it.
     host: str = "127.0.0.1"

@@ -5,6 +5,8 @@ import unicodedata
 from typing import Final
 from urllib.parse import urlsplit
 
+from markupsafe import Markup
+
 #: C0, C1, line and paragraph separators, bidi controls and invisible characters that hide or reorder text.
 _BAD: Final = re.compile(
     "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
@@ -12,6 +14,7 @@ _BAD: Final = re.compile(
 )
 _NAME: Final = re.compile(r"[^\W\d_]+(?:[ .'’-]{1,2}[^\W\d_]+){0,3}\.?")
 MOST_URL: Final = 2_000
+MOST_LINES: Final = 60  # of own words
 
 
 def line(text: str | None, most: int) -> str:
@@ -19,6 +22,17 @@ def line(text: str | None, most: int) -> str:
     plain = _BAD.sub(" ", text or "").replace("=?", "= ?")
     plain = unicodedata.normalize("NFC", " ".join(plain.split()))
     return plain if len(plain) <= most else plain[: most - 1].rstrip() + "…"
+
+
+def lines(text: str) -> list[str]:
+    """Somebody's own words, line by line."""
+    rows = [line(row, 2_000) for row in text.replace("\r\n", "\n").replace("\r", "\n").split("\n")]
+    return "\n".join(rows[:MOST_LINES]).strip().split("\n")
+
+
+def in_html(text: str) -> Markup:
+    """Somebody's own words as they stand in HTML."""
+    return Markup("<br>").join(lines(text))  # joining escapes the lines
 
 
 def first_name(text: str | None) -> str | None:

@@ -22,7 +22,7 @@ _CLOSED: Final = {
     "withdrawn": "Late events showed that the cart had not been left.",
     "unmatched": "The cart turned out not to be this person's.",
 }
-_SILENCED: Final = {
+SILENCED: Final = {
     "bounced": "Earlier messages came back: the address is dead, or took none for a long time.",
     "complained": "The person reported an earlier mail as spam.",
     "erased": "The person's data was erased on request.",
@@ -36,13 +36,16 @@ _MISSING: Final = {
 _NAMES: Final = {"email": "mails", "sms": "text messages", "push": "push messages"}
 
 
+def dead(person: Person, channel: str) -> str | None:
+    """Why nothing at all may be written by this channel, not even about an order, or None."""
+    return person.silenced or ("bounced" if person.on(channel).bounced else None)
+
+
 def silence(person: Person, channel: str) -> str | None:
-    """Why this person must not be written to by this channel whatever else holds, or None."""
-    if person.silenced is not None:
-        return person.silenced
+    """Why this person must not be reminded by this channel whatever else holds, or None."""
+    if (reason := dead(person, channel)) is not None:
+        return reason
     standing = person.on(channel)
-    if standing.bounced:
-        return "bounced"
     return "unsubscribed" if standing.withdrawn_at >= max(standing.consented_at, 0) else None
 
 
@@ -58,7 +61,7 @@ def stopped(person: Person, plan: Plan) -> Stop | None:
     if _another_episode(person, plan):
         return suppressed("returned", _CLOSED["returned"])
     reason = silence(person, plan.channel)
-    return None if reason is None else suppressed(reason, _SILENCED[reason])
+    return None if reason is None else suppressed(reason, SILENCED[reason])
 
 
 def held_back(person: Person, plan: Plan, *, now: int, shop: Shop) -> Stop | None:
@@ -102,7 +105,7 @@ def _unreachable(person: Person, plan: Plan, shop: Shop) -> Stop | None:
     known = {"email": person.email, "sms": person.phone, "push": person.push or None}[plan.channel]
     if known is None:
         return suppressed("no_address", _MISSING[plan.channel])
-    if plan.channel == "email" and person.email and _is_blocked(person.email, shop.reminders.blocked):
+    if plan.channel == "email" and person.email and is_blocked(person.email, shop.reminders.blocked):
         return suppressed("blocked", "The address is on the shop's block list.")
     problem = None
     if plan.channel == "email":
@@ -193,7 +196,8 @@ def _end_of_quiet(quiet: QuietHours, now: int, where: tzinfo) -> int | None:
     return until if until > now else now + AGAIN_MS  # an hour that does not exist, or comes twice
 
 
-def _is_blocked(email: str, blocked: tuple[str, ...]) -> bool:
+def is_blocked(email: str, blocked: tuple[str, ...]) -> bool:
+    """Whether a block list names the address or its host."""
     address = email.strip().lower()
     host = "@" + address.rpartition("@")[2]
     return any(entry.lower() in (address, host) for entry in blocked)

@@ -210,6 +210,7 @@ class Person(Waking, frozen=True, kw_only=True, array_like=True, tag="person"):
     requests: tuple[Request, ...] = ()
     plans: tuple[Plan, ...] = ()
     done: tuple[str, ...] = ()  # the plans that ended last: a record that comes twice makes none anew
+    notices: tuple[str, ...] = ()  # the order notices that were let through last: none goes twice by mistake
 
     def on(self, channel: str) -> Standing:
         """How the person stands to a channel."""

@@ -52,11 +52,16 @@ class Addresses(Protocol):
 # -- language and templates ------------------------------------------------------------------------------------------
 def speech_for(letter: Letter, shop: Shop) -> Speech:
     """The reader's language if there are words or a template of the shop in it, else the shop's, else English."""
-    own = templates_of(shop, letter.channel)
-    for wanted in (letter.locale, shop.profile.locale):
+    return speech_in(letter.locale, letter.template, letter.channel, shop)
+
+
+def speech_in(locale: str | None, template: str, channel: Channel, shop: Shop) -> Speech:
+    """As `speech_for`, for a reader and a template by name."""
+    own = templates_of(shop, channel)
+    for wanted in (locale, shop.profile.locale):
         speech = speech_of(wanted) if wanted else None
         if speech is not None and (
-            speech.language in catalogues() or any(key in own for key in _keys(letter.template, speech))
+            speech.language in catalogues() or any(key in own for key in _keys(template, speech))
         ):
             return speech
     found = speech_of(DEFAULT_LANGUAGE)

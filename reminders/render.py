@@ -4,7 +4,7 @@ Words lie in `templates/words/<language>.toml`, the design in `templates/layout.
 both. A missing value holds the mail (`Unfit`) rather than send it with a gap.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from functools import lru_cache
@@ -28,9 +28,9 @@ from cartwake.templating import (
     own,
 )
 from reminders.address import ascii_address
-from reminders.clean import first_name, line, web_url
+from reminders.clean import first_name, in_html, line, lines, web_url
 from reminders.letter import Letter
-from reminders.mime import Unsafe, build, sender_address
+from reminders.mime import File, Unsafe, build, sender_address
 from reminders.outbox import Mail
 from reminders.person import Key
 from reminders.reader import (
@@ -55,7 +55,6 @@ BUILT_IN: Final = {
     "payment": frozenset({"payment", "review"}),
 }
 MOST_OFFER: Final = 60  # characters of an offer in the subject
-MOST_LINES: Final = 60  # of own words
 
 #: A quote that ends no attribute is no tag either, but some filters take it for one.
 _NO_TAGS: Final = str.maketrans("<>", "  ")
@@ -101,38 +100,62 @@ class Renderer:
 
     def __call__(self, letter: Letter, shop: Shop) -> Mail:
         """The mail of a letter; raises Unfit."""
+        return self.mail(
+            self.parts(letter, shop), shop, key=letter.key, plan_id=letter.plan_id, to=letter.to, at=letter.written_at,
+            unsubscribe_url=self._links.unsubscribe_url(letter.key),
+        )  # fmt: skip
+
+    def sender(self, shop: Shop) -> tuple[str, str]:
+        """Name and address that a shop's mails come from; raises Unfit."""
         try:
             name, address = _sender(shop.profile.sender or self._mail_from)
         except ValueError as exc:
             raise Unfit("invalid_sender", f"The sender address of shop {shop.shop_id} can't be used: {exc}") from exc
-        parts = self.parts(letter, shop)
-        message_id = f"<{letter.plan_id}@{address.rpartition('@')[2]}>"
+        return name or line(shop.profile.title, 100), address
+
+    def mail(
+        self, parts: Parts, shop: Shop, *, key: Key, plan_id: str, to: str, at: int, unsubscribe_url: str | None,
+        name: str = "", files: Sequence[File] = (),
+    ) -> Mail:  # fmt: skip
+        """The mail that says `parts`, written `at`; its Message-ID begins with `name`, else the plan. Raises Unfit."""
+        sender = self.sender(shop)
+        message_id = f"<{name or plan_id}@{sender[1].rpartition('@')[2]}>"
         try:
             wire = build(
-                sender=(name or line(shop.profile.title, 100), address), to=letter.to, subject=parts.subject,
-                text=parts.text, html=parts.html, date=to_datetime(letter.written_at), message_id=message_id,
-                unsubscribe_url=self._links.unsubscribe_url(letter.key),
-                extra=self._told(letter.key, letter.plan_id) if self._told else None,
+                sender=sender, to=to, subject=parts.subject, text=parts.text, html=parts.html, date=to_datetime(at),
+                message_id=message_id, unsubscribe_url=unsubscribe_url, files=files,
+                extra=self._told(key, plan_id) if self._told else None,
             )  # fmt: skip
         except (Unsafe, ValueError) as exc:
             raise Unfit("unsafe_content", f"The mail was not sent because of {exc}.") from exc
-        sender = self._return_path(letter.key, letter.plan_id) if self._return_path else address
-        return Mail(message_id, sender, ascii_address(letter.to), parts.subject, parts.text, parts.html, wire)
+        return_path = self._return_path(key, plan_id) if self._return_path else sender[1]
+        return Mail(message_id, return_path, ascii_address(to), parts.subject, parts.text, parts.html, wire)
 
     def parts(self, letter: Letter, shop: Shop) -> Parts:
         """What the mail of a letter says; raises Unfit."""
-        speech = speech_for(letter, shop)
-        mine = _own(letter.template, speech, shop)
+        speech, name = speech_for(letter, shop), letter.template
+        if name not in BUILT_IN and own_of(shop.templates, name, speech) is None:
+            words = f"The shop has no template {name!r} for {speech.language}, and there is none built in."
+            raise Unfit("no_template", words)
         values = self.values(letter, shop, speech)
+        pixel = self._links.pixel_url(recovery_of(letter, shop)) if shop.profile.opens else None
+        return self.compose(name, speech, values, shop, None if letter.text is None else in_html(letter.text), pixel)
+
+    def compose(
+        self, name: str, speech: Speech, values: dict[str, Any], shop: Shop, own_words: Markup | None,
+        pixel: str | None = None,
+    ) -> Parts:  # fmt: skip
+        """What the template `name` says of `values`, where HTML has `own_words` for `text`; raises Unfit."""
+        mine = _own(name, speech, shop)
         subject = values["words"]["subject"]
         if mine is not None and mine.subject:
-            subject = written(f"{letter.template}, subject", mine.subject, values, MOST_SUBJECT)
-        text = written(f"{letter.template}, text", (mine and mine.text) or self._text, values, MOST_TEXT)
-        if letter.text is not None:
-            values["text"] = Markup("<br>").join(_lines(letter.text))  # joining escapes the lines
-        html = written(f"{letter.template}, html", (mine and mine.html) or self._html, values, MOST_HTML)
-        if shop.profile.opens:
-            html = _with_pixel(html, self._links.pixel_url(recovery_of(letter, shop)))
+            subject = written(f"{name}, subject", mine.subject, values, MOST_SUBJECT)
+        text = written(f"{name}, text", (mine and mine.text) or self._text, values, MOST_TEXT)
+        if own_words is not None:
+            values["text"] = own_words
+        html = written(f"{name}, html", (mine and mine.html) or self._html, values, MOST_HTML)
+        if pixel is not None:
+            html = _with_pixel(html, pixel)
         if len(html) * 4 > MOST_HTML and len(html.encode()) > MOST_HTML:
             raise Unfit("too_long", f"The mail is longer than {MOST_HTML:,} bytes, where mail programs cut it.")
         return Parts(line(self._mark + subject, 150), text.strip() + "\n", html)
@@ -151,7 +174,7 @@ class Renderer:
             "to": letter.to,
             "shop": known.values,
             "name": first_name(letter.name) or _UNKNOWN["name"],
-            "text": _UNKNOWN["text"] if letter.text is None else "\n".join(_lines(letter.text)),
+            "text": _UNKNOWN["text"] if letter.text is None else "\n".join(lines(letter.text)),
             "items": [_item(item, letter.currency, speech) for item in letter.items[:SHOWN]],
             "more": max(len(letter.items) - SHOWN, 0),
             "units": letter.units,
@@ -171,9 +194,6 @@ def _own(name: str, speech: Speech, shop: Shop) -> Any:
     """The shop's own template, ready to run; None where it has none."""
     mine = own_of(shop.templates, name, speech)
     if mine is None:
-        if name not in BUILT_IN:
-            words = f"The shop has no template {name!r} for {speech.language}, and there is none built in."
-            raise Unfit("no_template", words)
         return None
     found = own(mine)
     if isinstance(found, ConfigurationError):
@@ -195,6 +215,11 @@ _UNKNOWN: Final[dict[str, Missing]] = {
 @lru_cache(maxsize=256)
 def _sender(text: str) -> tuple[str, str]:
     return sender_address(text)
+
+
+def of_shop(shop: Shop) -> dict[str, Any]:
+    """What a template may say of a shop."""
+    return _known(shop).values
 
 
 def _known(shop: Shop) -> _Shop:
@@ -295,9 +320,3 @@ def _with_pixel(html: str, url: str) -> str:
 
 def _occasion(letter: Letter, stage: str) -> str:
     return stage if stage in BUILT_IN.get(letter.template, STAGES) else "cart"
-
-
-def _lines(text: str) -> list[str]:
-    """Somebody's own words, line by line."""
-    rows = [line(row, 2_000) for row in text.replace("\r\n", "\n").replace("\r", "\n").split("\n")]
-    return "\n".join(rows[:MOST_LINES]).strip().split("\n")

@@ -35,7 +35,7 @@ from cartwake.model import (
 )
 from cartwake.shops import Shop, Shops
 from cartwake.stage import NEVER, Context, Record
-from reminders import aliases, plans, rhythm
+from reminders import aliases, notices, plans, rhythm
 from reminders.codes import Codes, unused
 from reminders.fold import fold, moment
 from reminders.letter import Letter, thanks_for
@@ -262,6 +262,8 @@ class Reminders:
         known = aliases.teach(state, fold(state, heard), key, heard)
         decided = plans.decide(known, key, now=max(now, _left_at(heard)), shop=self._shops.of(key[0]))
         self._cancelled.update(plans.cancelled(decided))
+        if isinstance(heard, SubscriberEvent):
+            decided = notices.hear(decided, key, heard, now=now)
         decided, over = plans.bought(decided, now=now)
         for one in over:
             self._ctx.effect(Replace(thanks_for(decided, key, one, now)))

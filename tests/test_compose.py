@@ -10,7 +10,7 @@ import click
 import pytest
 import yaml
 
-from cartwake import roles
+from cartwake import jobs, roles
 from cartwake import settings as settings_file
 from cartwake.__main__ import cli
 from tests import conftest
@@ -20,11 +20,13 @@ COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 EXAMPLE = (ROOT / ".env.example").read_text(encoding="utf-8")
-ROLES = [name for name, service in SERVICES.items() if service["image"].startswith("cartwake:")]
+OURS = [name for name, service in SERVICES.items() if service["image"].startswith("cartwake:")]
+ROLES = [name for name in OURS if SERVICES[name]["command"][0] == "run"]
+JOBS = [name for name in OURS if name not in ROLES]
 _KNOWN = {  # of the compose specification, what is used here
     "image", "build", "init", "restart", "stop_grace_period", "user", "read_only", "tmpfs", "cap_drop", "security_opt",
     "pids_limit", "mem_limit", "logging", "ports", "volumes", "environment", "healthcheck", "depends_on", "command",
-    "ulimits",
+    "ulimits", "profiles",
 }  # fmt: skip
 _SECRET = re.compile(r"PASSWORD|SECRET|TOKEN|KEY")
 
@@ -88,11 +90,34 @@ def test_there_is_one_service_for_each_role() -> None:
         service = SERVICES[role]
         assert service["command"] == ["run", role]
         run.make_context("run", [role])
-        assert (service["read_only"], service["user"], service["init"]) == (True, "10001:10001", True)
 
 
-@pytest.mark.parametrize("role", ["streams", "reminders", "sink"])
-def test_roles_without_a_port_are_checked_by_doctor(role: str) -> None:
+def test_there_is_one_service_for_each_regular_job() -> None:
+    assert sorted(JOBS) == sorted(jobs.JOBS)
+    asked = settings_file.Settings(bounces_url="imaps://b@mail.example.com")
+    for job, words in jobs.wanted(asked).items():
+        command = [filled(word) for word in SERVICES[job]["command"]]
+        assert command == list(words)
+        found: Any = cli
+        while isinstance(found, click.Group):
+            name, *command = command
+            found = found.get_command(click.Context(found), name)
+        found.make_context(job, command)
+
+
+def test_the_mailbox_for_bounces_is_read_only_where_that_is_asked_for() -> None:
+    assert {name: x["profiles"] for name, x in SERVICES.items() if "profiles" in x} == {"bounces": ["bounces"]}
+    assert example()["COMPOSE_PROFILES"] == ""
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_what_is_ours_runs_without_rights_on_a_file_system_it_can_not_write(name: str) -> None:
+    service = SERVICES[name]
+    assert (service["read_only"], service["user"], service["init"]) == (True, "10001:10001", True)
+
+
+@pytest.mark.parametrize("role", ["streams", "reminders", "sink", *jobs.JOBS])
+def test_roles_and_jobs_without_a_port_are_checked_by_doctor(role: str) -> None:
     kind, program, name, *rest = SERVICES[role]["healthcheck"]["test"]
     assert (kind, program, name, rest) == ("CMD", "cartwake", "doctor", ["--role", role])
     doctor: Any = cli.get_command(click.Context(cli), "doctor")
@@ -108,7 +133,7 @@ def test_roles_with_a_port_are_asked_on_it(role: str) -> None:
     assert filled(SERVICES[role]["ports"][0]) == f"127.0.0.1:{port}:{port}"
 
 
-@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("role", OURS)
 def test_environment_is_understood_by_the_settings(role: str) -> None:
     given = {name: filled(value) for name, value in SERVICES[role]["environment"].items()}
     assert not any("${" in x for x in given.values())
@@ -124,12 +149,15 @@ def test_environment_is_understood_by_the_settings(role: str) -> None:
 def test_example_names_every_variable_and_is_understood() -> None:
     text = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
     asked = {name for name, _, _ in variables(text)}
-    assert asked == set(example())
+    assert asked | {"COMPOSE_PROFILES"} == set(example())
     ours = {k: v for k, v in example().items() if k.startswith("CARTWAKE_") and v}
     settings = settings_file.load(ours, ROOT / "none.toml")
     assert (settings.smtp_host, settings.smtp_port, settings.smtp_tls) == ("mailpit", 1025, "none")
     for name in example():
-        assert name == "CLICKHOUSE_PASSWORD" or name.removeprefix("CARTWAKE_").lower() in settings.__struct_fields__
+        assert (
+            name in ("CLICKHOUSE_PASSWORD", "COMPOSE_PROFILES")
+            or name.removeprefix("CARTWAKE_").lower() in settings.__struct_fields__
+        )
 
 
 def test_no_secret_has_a_default() -> None:
@@ -148,7 +176,7 @@ def test_images_are_those_of_the_tests() -> None:
 
 def test_own_image_has_the_projects_version() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert {SERVICES[x]["image"] for x in ROLES} == {f"cartwake:{project['version']}"}
+    assert {SERVICES[x]["image"] for x in OURS} == {f"cartwake:{project['version']}"}
 
 
 # -- Dockerfile --------------------------------------------------------------------------------------------------

@@ -85,28 +85,35 @@ def pipe(recipients: tuple[str, ...], patience: float) -> None:
 
 
 @command.command("fetch")
-@click.option("--url", envvar="BOUNCES_URL", required=True, help="imaps://user@host/FOLDER or pop3s://user@host")
-@click.option("--password-file", envvar="BOUNCES_PASSWORD_FILE", type=click.Path(dir_okay=False, path_type=Path),
-              help="where the password is; else the variable BOUNCES_PASSWORD")  # fmt: skip
-@click.option("--delete", is_flag=True, envvar="BOUNCES_DELETE", help="IMAP: delete what was read; POP3 always does")
-@click.option("--plain", is_flag=True, envvar="BOUNCES_PLAIN", help="without TLS, on this machine only")
-@click.option("--every", default="", envvar="BOUNCES_EVERY", help="stay, and look again after such a time: 5m")
-def fetch(url: str, password_file: Path | None, delete: bool, plain: bool, every: str) -> None:
+@click.option("--url", help="imaps://user@host/FOLDER or pop3s://user@host; else CARTWAKE_BOUNCES_URL")
+@click.option("--password-file", help="where the password is; else CARTWAKE_BOUNCES_PASSWORD or …_PASSWORD_FILE")
+@click.option("--delete", is_flag=True, help="IMAP: delete what was read; POP3 always does")
+@click.option("--plain", is_flag=True, help="without TLS, on this machine only")
+@click.option("--every", default="", help="stay, and look again after such a time: 5m")
+def fetch(url: str | None, password_file: str | None, delete: bool, plain: bool, every: str) -> None:
     """Take in what is new in a mailbox for bounces. The mailbox has to be one of its own.
 
-    A mail is marked as done only after Kafka has what it says, so a run may be killed at any time.
+    Without options it is the mailbox of the settings. A mail is marked as done only after Kafka has what it says, so a
+    run may be killed at any time.
     """
     import threading
+    import time
 
+    from msgspec.structs import replace
+
+    from cartwake import jobs
     from cartwake.durations import duration
+    from cartwake.roles import stop_on_signals
+    from reminders.bounces.mailbox import EXAMPLE, set_mailbox
     from reminders.bounces.mailbox import fetch as take_in
-    from reminders.bounces.mailbox import mailbox_of
 
-    mailbox = mailbox_of(url, _password(password_file), plain=plain, delete=delete)
+    given: dict[str, Any] = {"url": url, "password_file": password_file, "delete": delete, "plain": plain}
+    settings = replace(settings_file.load(), **{f"bounces_{name}": value for name, value in given.items() if value})
+    mailbox = set_mailbox(settings)
+    if mailbox is None:
+        raise ConfigurationError(f"no mailbox for bounces is set. Example: CARTWAKE_BOUNCES_URL={EXAMPLE}")
     pause = duration(every).total_seconds() if every else 0.0
-    stop = threading.Event()
-    if pause:
-        _stop_on_signals(stop.set)
+    stop = stop_on_signals() if pause else threading.Event()
     with _intake() as intake:
         while True:
             try:
@@ -117,7 +124,7 @@ def fetch(url: str, password_file: Path | None, delete: bool, plain: bool, every
                 if not pause:
                     raise
                 _say(f"cartwake: {exc}")
-            if not pause or stop.wait(pause):
+            if not pause or jobs.rest(settings, jobs.BOUNCES, time.time() + pause, stop):
                 return
 
 
@@ -153,29 +160,11 @@ def _shops(settings: Settings) -> Callable[[], Iterable[str]]:
     return ids
 
 
-def _password(file: Path | None) -> str:
-    import os
-
-    if file is None:
-        return os.environ.get("BOUNCES_PASSWORD", "")
-    try:
-        return file.read_text(encoding="utf-8").rstrip("\r\n")
-    except (OSError, UnicodeError) as exc:
-        raise ConfigurationError(f"the password can't be read from {file}: {exc}") from exc
-
-
 def _expected(file: Path) -> dict[str, str]:
     try:
         return {each["file"]: each["expected_class"] for each in json.loads(file.read_text(encoding="utf-8"))}
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as exc:
         raise ConfigurationError(f'{file}: {exc!r}. Example: [{{"file": "a.eml", "expected_class": "hard"}}]') from exc
-
-
-def _stop_on_signals(stop: Callable[[], None]) -> None:
-    import signal
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop())
 
 
 def _say(words: str) -> None:

@@ -48,7 +48,11 @@ _TOLD = {
 @click.option("--once", is_flag=True, help="end after the story and leave nothing running")
 @click.option("--json", "as_json", is_flag=True, help="end with one line of JSON")
 def command(once: bool, as_json: bool) -> None:
-    """Show a shop's event stream going in and reminder mails coming out."""
+    """Show a shop's event stream going in and reminder mails coming out.
+
+    The regular jobs of `cartwake up` are left out: no mail leaves the machine, so none comes back, and one day is too
+    short to say what is bought together.
+    """
     from cartwake.demo.show import show, stage
 
     once = once or not sys.stdout.isatty()

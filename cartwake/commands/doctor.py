@@ -4,31 +4,23 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import click
 
 from cartwake import settings as settings_file
 from cartwake.errors import CartwakeError
+from cartwake.health import MEMBERS, PAGES, Finding, at_work
+from cartwake.jobs import JOBS
 from cartwake.settings import Settings
 
 _CLOCKS_MS = 1_000  # more than this apart is worth repairing
-_MEMBERS = ("streams", "reminders", "sink")
-_PAGES = ("collector", "console")
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """`fine` is None for what is neither right nor wrong; `way_out` says what to do about what is wrong."""
-
-    fine: bool | None
-    words: str
-    way_out: str = ""
 
 
 @click.command("doctor")
-@click.option("--role", type=click.Choice([*_MEMBERS, *_PAGES]), help="only: is this role at work (health checks)")
+@click.option(
+    "--role", type=click.Choice([*MEMBERS, *PAGES, *JOBS]), help="only: is this role or job at work (health checks)"
+)
 def command(role: str | None) -> None:
     """Check settings, Kafka, ClickHouse, mail and ports; exit code 1 when something is wrong.
 
@@ -55,7 +47,7 @@ def findings() -> Iterator[Finding]:
         yield Finding(False, "settings", str(exc))
         return
     yield from of_settings(settings)
-    for check in (of_kafka, of_clickhouse, of_mail, of_pages):
+    for check in (of_kafka, of_clickhouse, of_mail, of_pages, of_jobs):
         try:
             yield from check(settings)
         except CartwakeError as exc:
@@ -103,7 +95,7 @@ def of_kafka(settings: Settings) -> Iterator[Finding]:
         yield from _topics(running, own=bool(settings.kafka_bootstrap))
         yield _clock_of_kafka(running)
         yield from _rules(running)
-        for role in _MEMBERS:
+        for role in MEMBERS:
             finding = at_work(running, role)
             yield finding if finding.fine else Finding(None, finding.words)
 
@@ -193,36 +185,6 @@ def _clocks(name: str, theirs: int, before: int, after: int) -> Finding:
     return Finding(True, f"{name}'s clock agrees")
 
 
-def at_work(settings: Settings, role: str) -> Finding:
-    """Whether a process of this role answers, or is a member of its group in Kafka (what hangs falls out of it)."""
-    if role in _PAGES:
-        from cartwake.group import answers
-
-        port = settings.collector_port if role == "collector" else settings.console_port
-        there = answers(f"http://127.0.0.1:{port}/healthz")
-        return Finding(there, f"role {role} {'answers' if there else 'does not answer'} on port {port}")
-    from kafka.errors import CoordinatorNotAvailableError, KafkaError
-
-    from cartwake.broker import connect
-
-    group = settings.topic_prefix + role
-    admin = None
-    try:
-        admin = connect(settings, say=_quiet, patience=5)
-        found = admin.describe_groups([group])[group]
-    except CoordinatorNotAvailableError:  # no group has ever met on this Kafka
-        return Finding(False, f"role {role} is not at work: there is no group {group}")
-    except (CartwakeError, KafkaError) as exc:
-        return Finding(False, f"role {role}: Kafka did not say: {exc}")
-    finally:
-        if admin is not None:
-            admin.close()
-    members = len(found["members"])
-    if not members:
-        return Finding(False, f"role {role} is not at work: group {group} has no member")
-    return Finding(True, f"role {role} is at work ({members} member{'s' if members > 1 else ''})")
-
-
 # -- ClickHouse --------------------------------------------------------------------------------------------------
 def of_clickhouse(settings: Settings) -> Iterator[Finding]:
     """Whether it answers, agrees on the time and has this version's tables."""
@@ -286,7 +248,7 @@ def of_pages(settings: Settings) -> Iterator[Finding]:
     """The ports of collector and console: ours, free, or somebody else's."""
     import socket
 
-    for role in _PAGES:
+    for role in PAGES:
         port = settings.collector_port if role == "collector" else settings.console_port
         finding = at_work(settings, role)
         if finding.fine:
@@ -300,6 +262,35 @@ def of_pages(settings: Settings) -> Iterator[Finding]:
             except OSError:
                 way_out = f"Stop it, or take another port: CARTWAKE_{role.upper()}_PORT={port + 10_000}"
                 yield Finding(False, f"port {port} of the {role} is another program's", way_out)
+
+
+# -- regular jobs --------------------------------------------------------------------------------------------------
+def of_jobs(settings: Settings) -> Iterator[Finding]:
+    """Which are set, whether the mailbox for bounces can be read, and whether they are at work here."""
+    from cartwake import jobs
+
+    asked = jobs.wanted(settings)
+    for job, words in jobs.said(settings):
+        if job not in asked:
+            yield Finding(None, f"{job}: {words}")
+            continue
+        if job == jobs.BOUNCES:
+            yield _mailbox(settings)
+        finding = at_work(settings, job)
+        yield finding if finding.fine else Finding(None, finding.words)
+
+
+def _mailbox(settings: Settings) -> Finding:
+    from reminders.bounces.mailbox import set_mailbox, waiting
+
+    try:
+        mailbox = set_mailbox(settings)
+        assert mailbox is not None, "the job is asked for"
+        return Finding(
+            True, f"mailbox for bounces at {mailbox.host} takes the log-in; mails waiting: {waiting(mailbox)}"
+        )
+    except CartwakeError as exc:
+        return Finding(False, "mailbox for bounces", str(exc))
 
 
 def _show(finding: Finding) -> None:

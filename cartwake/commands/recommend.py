@@ -1,17 +1,19 @@
 """`cartwake recommend`: find out what is bought together, and tell every role."""
 
 import sys
-import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from cartwake import settings as settings_file
-from cartwake.errors import Unavailable
+from cartwake.errors import SinkUnavailable, Unavailable
 
 if TYPE_CHECKING:
+    import threading
+
     from cartwake.publish import Publisher
+    from cartwake.settings import Settings
     from sinks.clickhouse import ClickHouse
 
 _AGAIN: timedelta = timedelta(minutes=10)
@@ -25,33 +27,49 @@ def command(shop: str, daily: datetime | None) -> None:
 
     Reminders whose step says `products` show them. A line of JSON for each shop says what was found.
     """
+    import threading
+
+    from cartwake import jobs
     from cartwake.broker import ensure_topics
     from cartwake.publish import Publisher
+    from cartwake.roles import stop_on_signals
     from local.stack import embedded
-    from sinks.clickhouse import ClickHouse
     from sinks.migrate import migrate_settings
 
     configured = settings_file.load()
     with embedded(configured, kafka=True, clickhouse=True, say=_say) as settings:
-        ensure_topics(settings, say=_say, patience=5)
-        with (
-            ClickHouse.open(settings.clickhouse_dsn, settings.clickhouse_database) as store,
-            Publisher(settings) as publisher,
-        ):
+        # what stays waits for its parts as a role does
+        ensure_topics(settings, say=_say, patience=5 if daily is None else None)
+        stop = threading.Event() if daily is None else stop_on_signals()
+        try:
+            store = _store(settings, None if daily is None else stop)
+        except SinkUnavailable:
+            if stop.is_set():
+                return
+            raise
+        with store, Publisher(settings) as publisher:
             if not configured.clickhouse_dsn:
                 migrate_settings(store, settings)  # this machine's own may be new
             if daily is None:
                 refresh(store, publisher, shop)
                 return
             due = next_time(datetime.now(UTC), daily)
-            while True:
-                time.sleep(max((due - datetime.now(UTC)).total_seconds(), 0))
+            while not jobs.rest(settings, jobs.RECOMMEND, due.timestamp(), stop):
                 try:
                     refresh(store, publisher, shop)
                     due = next_time(datetime.now(UTC), daily)
                 except Unavailable as exc:
                     due = datetime.now(UTC) + _AGAIN
                     _say(f"{exc}; next try at {due:%H:%M} UTC")
+
+
+def _store(settings: "Settings", stop: "threading.Event | None") -> "ClickHouse":
+    """ClickHouse; with `stop` it is waited for until that is set. Raises SinkUnavailable."""
+    from sinks.clickhouse import ClickHouse
+
+    if stop is None:
+        return ClickHouse.open(settings.clickhouse_dsn, settings.clickhouse_database)
+    return ClickHouse.connect(settings.clickhouse_dsn, settings.clickhouse_database, stop=stop, say=_say)
 
 
 def refresh(store: "ClickHouse", publisher: "Publisher", shop: str = "") -> None:

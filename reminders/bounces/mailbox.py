@@ -12,11 +12,13 @@ import ssl
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Final, Literal, Protocol
 from urllib.parse import unquote, urlsplit
 
 from cartwake.errors import ConfigurationError, KafkaUnavailable, MailUnavailable
+from cartwake.settings import Settings
 from reminders.bounces.intake import Intake
 from reminders.bounces.mail import MOST_BYTES
 
@@ -31,7 +33,7 @@ _PORTS: Final = {"imaps": 993, "imap": 143, "pop3s": 995, "pop3": 110}
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _LISTED: Final = re.compile(rb"(\d{1,10}) (\d{1,15})")
-_EXAMPLE: Final = "imaps://bounces%40example.com@mail.example.com/INBOX"
+EXAMPLE: Final = "imaps://bounces%40example.com@mail.example.com/INBOX"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +59,16 @@ def mailbox_of(url: str, password: str, *, plain: bool = False, delete: bool = F
         parts = urlsplit(url)
         port = parts.port
     except ValueError as exc:
-        raise ConfigurationError(f"the mailbox's address can't be read. Example: {_EXAMPLE}") from exc
+        raise ConfigurationError(f"the mailbox's address can't be read. Example: {EXAMPLE}") from exc
     host, user = parts.hostname or "", unquote(parts.username or "")
     if parts.scheme not in _PORTS or not host or not user:
-        raise ConfigurationError(f"the mailbox's address needs a protocol, a user and a host. Example: {_EXAMPLE}")
+        raise ConfigurationError(f"the mailbox's address needs a protocol, a user and a host. Example: {EXAMPLE}")
     if parts.password is not None:
-        raise ConfigurationError(f"the mailbox's password does not belong in its address. Example: {_EXAMPLE}")
+        raise ConfigurationError(f"the mailbox's password does not belong in its address. Example: {EXAMPLE}")
     if not password:
-        raise ConfigurationError("the mailbox's password is missing")
+        raise ConfigurationError(
+            "the mailbox's password is missing. Example: CARTWAKE_BOUNCES_PASSWORD_FILE=/run/secrets/bounces"
+        )
     folder = unquote(parts.path.strip("/")) or "INBOX"
     if any(_CONTROL.search(text) for text in (host, user, password, folder)):
         raise ConfigurationError("the mailbox's address or password has a control character in it")
@@ -75,6 +79,29 @@ def mailbox_of(url: str, password: str, *, plain: bool = False, delete: bool = F
     protocol: Literal["imap", "pop3"] = "imap" if parts.scheme.startswith("imap") else "pop3"
     tls: Literal["tls", "starttls", "none"] = "none" if plain else "tls" if parts.scheme.endswith("s") else "starttls"
     return Mailbox(protocol, host, port or _PORTS[parts.scheme], user, password, tls, folder, delete)
+
+
+def set_mailbox(settings: Settings) -> Mailbox | None:
+    """The mailbox that the settings name, None when they name none; raises ConfigurationError."""
+    if not settings.bounces_url:
+        return None
+    password, file = settings.bounces_password, settings.bounces_password_file
+    if file:
+        try:
+            password = Path(file).read_text(encoding="utf-8").rstrip("\r\n")
+        except (OSError, UnicodeError) as exc:
+            raise ConfigurationError(f"the password can't be read from {file}: {exc}") from exc
+    return mailbox_of(settings.bounces_url, password, plain=settings.bounces_plain, delete=settings.bounces_delete)
+
+
+def waiting(mailbox: Mailbox, *, context: ssl.SSLContext | None = None) -> int:
+    """How many mails are not done; nothing is changed. Raises MailUnavailable or ConfigurationError."""
+    opened = _imap if mailbox.protocol == "imap" else _pop3
+    with (
+        _translated(mailbox),
+        opened(replace(mailbox, delete=False), context or ssl.create_default_context()) as box,
+    ):
+        return len(box.waiting())
 
 
 def fetch(

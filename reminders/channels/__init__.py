@@ -22,16 +22,18 @@ from reminders.sms.callbacks import Callbacks
 
 def of(settings: Settings, links: Links, callbacks: Callbacks, email: EmailChannel) -> dict[str, Medium]:
     """Every channel that is set up, by its name; raises ConfigurationError."""
-    mails = Renderer(
-        links=links, mail_from=settings.mail_from, return_path=_return_path(settings), told=_told(settings)
-    )
-    media: dict[str, Medium] = {"email": Medium(mails, email)}
+    media: dict[str, Medium] = {"email": Medium(renderer(settings, links), email)}
     push = PushChannel(keys_of(settings), anywhere=settings.push_endpoints == "any")
     pushes = PushRenderer(links=links)
     media["push"] = Medium(pushes, push, pushes.replacement)
     if settings.sms_preset != "none":
         media["sms"] = sms(settings, links, callbacks)
     return media
+
+
+def renderer(settings: Settings, links: Links) -> Renderer:
+    """What makes mails as the settings say; raises ConfigurationError."""
+    return Renderer(links=links, mail_from=settings.mail_from, return_path=_return_path(settings), told=_told(settings))
 
 
 def email(settings: Settings) -> EmailChannel:

@@ -1,4 +1,5 @@
 -- Every plan about an abandonment of the days asked for, and those about none that were made then: how it stands.
+-- Order notices are no plans: nothing was said of them that is said of a plan.
 --
 -- `standing` is its ending; or open, with why: not due yet, or what it was held for; or overdue. A plan that waits is
 -- looked at again and again without a word, so it is open until it would expire, by the rules that held when it was
@@ -36,5 +37,6 @@ ASOF LEFT JOIN
     WHERE name = 'reminders'
 ) AS rules ON p.shop_id = rules.shop_id AND p.said_at >= rules.received_at
 WHERE ({shop:String} = '' OR p.shop_id = {shop:String})
+    AND (p.planned_at IS NOT NULL OR p.held != '' OR notEmpty(p.endings))
     AND if(is_known, a.abandoned_at, ifNull(p.planned_at, p.said_at)) >= toDateTime64({from:Date32}, 3, 'UTC')
     AND if(is_known, a.abandoned_at, ifNull(p.planned_at, p.said_at)) < toDateTime64(addDays({to:Date32}, 1), 3, 'UTC')

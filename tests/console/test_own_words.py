@@ -8,7 +8,7 @@ import pytest
 from cartwake.errors import KafkaUnavailable, Rejected
 from cartwake.model import decode_subscriber_event
 from console.asking import MOST_LINES, MOST_TEXT, own_words
-from reminders import render
+from reminders import clean
 from tests.console.browser import BASE, Browser, Node, parsed, words
 from tests.console.conftest import Open
 from tests.console.memory import MemoryCarts, Written, row
@@ -71,7 +71,7 @@ def test_one_character_more_is_refused_counted_and_kept(opened: Open, written: W
 
 
 def test_more_lines_than_a_mail_shows_are_refused() -> None:
-    assert MOST_LINES == render.MOST_LINES
+    assert MOST_LINES == clean.MOST_LINES
     assert own_words("\r\n".join("x" * MOST_LINES)) == "\n".join("x" * MOST_LINES)
     with pytest.raises(Rejected, match="61 lines"):
         own_words("\n".join("x" * (MOST_LINES + 1)))

@@ -306,7 +306,7 @@ def run(settings: Settings, *words: str, given: bytes = b"", **more: str) -> "su
     code = "import sys; from cartwake.commands.bounces import command; command(sys.argv[1:])"
     process = subprocess.Popen(
         [sys.executable, "-c", code, *words],
-        env=os.environ | settings.environment() | {"BOUNCES_PASSWORD": PASSWORD} | more,
+        env=os.environ | settings.environment() | {"CARTWAKE_BOUNCES_PASSWORD": PASSWORD} | more,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

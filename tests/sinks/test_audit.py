@@ -121,6 +121,16 @@ def test_a_plan_that_is_due_needs_an_end(client: ClickHouse) -> None:
     assert look(client, LEFT + HOUR).sums == (Sum(standing="open", reason="not due yet", plans=1),)
 
 
+def test_an_order_notice_is_no_plan(client: ClickHouse) -> None:
+    for number, ends in enumerate((["notice_sent"], ["notice_failed"], [], ["notice_sent", "bounced"])):
+        for kind in ("notice_sending", *ends):
+            say(client, kind, plan=f"notice{number}", abandonment_id="", cart_id="")
+    person(client, "withdrawn", NOON)
+    person(client, "purchased", NOON, order_id="o-7")
+    found = look(client)
+    assert (found.plans, found.wrong) == (0, ())
+
+
 @pytest.mark.parametrize(("expiry", "until"), [(None, 3 * DAY), ("36h", 36 * HOUR)])
 def test_a_plan_that_waits_needs_one_when_it_would_expire(client: ClickHouse, expiry: str | None, until: int) -> None:
     if expiry:

@@ -26,6 +26,9 @@ WRONG: dict[str, str] = {
     "time": "past",
     "demo_idle": "2 hours",
     "log_level": "loud",
+    "bounces_every": "0m",
+    "bounces_delete": "perhaps",
+    "recommend_daily": "24:00",
 }
 
 
@@ -85,7 +88,8 @@ SECRET = "hunter2-hunter2"
 
 
 def test_no_error_tells_a_secret(tmp_path: Path) -> None:
-    secrets = dict.fromkeys(("CARTWAKE_SMTP_PASSWORD", "CARTWAKE_SECRET", "CARTWAKE_INGEST_TOKEN"), SECRET)
+    names = ("CARTWAKE_SMTP_PASSWORD", "CARTWAKE_BOUNCES_PASSWORD", "CARTWAKE_SECRET", "CARTWAKE_INGEST_TOKEN")
+    secrets = dict.fromkeys(names, SECRET)
     secrets |= {"CARTWAKE_CLICKHOUSE_DSN": f"clickhouse://u:{SECRET}@h/db"}
     for name, value in WRONG.items():
         assert SECRET not in failure(secrets | {f"CARTWAKE_{name.upper()}": value})
