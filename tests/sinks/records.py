@@ -9,7 +9,9 @@ from typing import Any
 
 from cartwake.clock import rfc3339
 from cartwake.topics import DEAD_LETTERS
+from sinks import rollup
 from sinks.clickhouse import ClickHouse
+from sinks.rollup import Rollup
 from sinks.rowbinary import encoder
 from sinks.sink import statements
 
@@ -63,9 +65,13 @@ def rows(topic: str, records: Iterable[Kept | bytes | dict[str, Any]]) -> bytes:
 
 def put(client: ClickHouse, topic: str, *records: Kept | bytes | dict[str, Any], token: str | None = None) -> None:
     """Insert records into the tables of `topic`, as the sink does."""
-    body, token = rows(topic, records), token or f"t{next(_offsets)}"
+    first = next(_offsets)
+    body, token = rows(topic, records), token or f"t{first}"
     for statement in statements(topic):
         client.insert(statement, body, token=token)
+    if topic in rollup.TOPICS:
+        named = [record.at for record in records if isinstance(record, Kept)]
+        Rollup(client).compute((topic, 0), min([first, *named]), max([next(_offsets), *(at + 1 for at in named)]))
 
 
 def event(number: int = 1, **changes: Any) -> dict[str, Any]:
@@ -94,10 +100,10 @@ def outcome(kind: str = "abandoned", revision: int = 1, number: int = 1, **chang
         "episode": 1,
         "abandonment_id": f"a{number}",
         "occurred_at": rfc3339(at + revision * 60_000),
+        "abandoned_at": rfc3339(at),
     }
     if kind == "abandoned":
         facts |= {
-            "abandoned_at": rfc3339(at),
             "last_activity": rfc3339(at - 2 * HOUR),
             "created_at": rfc3339(at - 3 * HOUR),
             "stage": "payment",
