@@ -110,32 +110,35 @@ def run(ground: Ground, name: str, steps: Steps, first: int, mails: int, night: 
             sender = started(settings, *command, PYTHONTZPATH=str(folder / "zones"))
             try:
                 until(lambda: server.mails or sender.poll() is not None, "the sender writes")
-                began = now_ms() + mails // 2 + 4 * SECOND
-                middle = began + int(seconds * SECOND / 2)
+                middle = now_ms() // SECOND * SECOND + mails // 2 + int((4 + seconds / 2) * SECOND)
                 if night is not None:
-                    _write_zone(folder / "zones", night, middle // SECOND)
                     middle = middle // SECOND * SECOND
+                    write_zone(folder / "zones", night, middle // SECOND)
                     set_for(publisher, "main", "shop", {"time_zone": ZONE})
                     begin, end = night.quiet
-                    quiet = {"quiet_hours": {"begin": begin, "end": end}}
-                    set_for(publisher, "main", "reminders", rules | quiet)
-                due = [began + draw.randrange(int(seconds * SECOND)) for _ in range(mails)]
-                window = _window(due, middle, night)
-                leave(publisher, *(cart(number, at - HOUR) for number, at in enumerate(due)))
+                    set_for(publisher, "main", "reminders", rules | {"quiet_hours": {"begin": begin, "end": end}})
+                began = middle - int(seconds * SECOND / 2)
+                window = _window([began + draw.randrange(int(seconds * SECOND)) for _ in range(mails)], middle, night)
+                leave(publisher, *(cart(number, at - HOUR) for number, at in enumerate(window.due)))
                 time.sleep(max(0, began - now_ms()) / SECOND)
                 for pause, offset in steps:
                     time.sleep(pause)
                     clock.write_text(str(offset))
-                must = sum(at < window.ends - GRACE_MS for at in due)
-                until(lambda: len(server.mails) > must or sender.poll() is not None, "all have left", PAST_S)
-            except Late as exc:
-                found.wrong.append(f"{name}: {exc}")
-            if sender.poll() is not None:
-                found.wrong.append(f"{name}: the sender ended")
-            else:
+                _wait(server, sum(at < window.ends - GRACE_MS for at in window.due), found, name)
+                if sender.poll() is not None:
+                    found.wrong.append(f"{name}: the sender ended")
+            finally:
                 stop(sender)
         _judge(settings, server, window, found, name)
     return found
+
+
+def _wait(server: Server, mails: int, found: Found, name: str) -> None:
+    """Return when so many have left beside the first, or too much time is over, which the judge sees as well."""
+    try:
+        until(lambda: len(server.mails) > mails, "all have left", PAST_S)
+    except Late as exc:
+        found.wrong.append(f"{name}: {exc}")
 
 
 def _window(due: Sequence[int], middle: int, night: Night | None) -> Window:
@@ -144,7 +147,7 @@ def _window(due: Sequence[int], middle: int, night: Night | None) -> Window:
     return Window(due, middle, FOREVER) if night.begins else Window(due, 0, middle)
 
 
-def _write_zone(folder: Path, night: Night, at: int) -> None:
+def write_zone(folder: Path, night: Night, at: int) -> None:
     """The file of a time zone (RFC 8536, version 1) in which it is `night.hour` o'clock at `at` (epoch seconds)."""
     after = (night.hour * 3600 - at + DAY_S // 2) % DAY_S - DAY_S // 2
     change = at - night.changed_s

@@ -189,12 +189,11 @@ def ended(messages: Reader) -> set[tuple[str, str]]:
     return {(message.plan_id, message.type) for message in said if message.type in ENDS}
 
 
-def not_once(found: dict[str, Plan], server: Server, expected: int) -> list[str]:
+def not_once(found: dict[str, Plan], taken: Counter[str], expected: int) -> list[str]:
     """Plans that have not exactly one end, and mails of no plan or of one that says another end."""
     wrong = [f"plan {plan_id} ended {sorted(plan.ends)}" for plan_id, plan in found.items() if len(plan.ends) != 1]
     if len(found) != expected:
         wrong.append(f"{len(found)} plans instead of {expected}")
-    taken = server.taken
     for plan_id in taken:
         ends = found[plan_id].ends if plan_id in found else set()
         if not ends & {"sent", "uncertain"}:

@@ -60,6 +60,8 @@ def bounces(ground: Ground) -> Result:
         told = _told(events.all())
         written_to = Counter(mail.recipient for mail in server.mails)
         found = _judge(people, told, _ends(messages), written_to)
+        messages.close()
+        events.close()
     groups = Counter(person.group for person in people)
     return Result(
         "bounces: the intake is killed", 1, len(mails), killed, found.lost, found.double, (), ground.seed,

@@ -168,16 +168,20 @@ def unsubscribe(ground: Ground) -> Result:
             deeds = _deeds(draw, due)
             kill = [Deed(base + draw.randrange(1_000 * seconds), "kill", 0) for _ in range(kills)]
             with ThreadPoolExecutor(8) as pool:
+                done = []
                 for deed in sorted([*deeds, *kill], key=lambda deed: deed.at):
                     time.sleep(max(0, deed.at - now_ms()) / 1_000)
                     if deed.what == "kill":
                         sender.kill()
                     else:
-                        pool.submit(mine.do, deed)
+                        done.append(pool.submit(mine.do, deed))
+                for each in done:
+                    each.result()
             until(lambda: seen.ended() >= 2 * people, "every plan ends", 180, 0.5)
             until(lambda: all(mail.flags for mail in box.mails), "every report is taken in", 180, 0.5)
             until(seen.is_folded, "everything is folded and committed", 60, 0.5)
     found = _judge(server, plans(seen.messages), deeds, seen.stopped(), people)
+    seen.close()
     ways = Counter(deed.what for deed in deeds)
     stopped = sum(ways[what] for what in STOPS)
     note = (
@@ -259,6 +263,11 @@ class Seen:
                 found.setdefault(said.get("subscriber_id") or "", (record.timestamp, folded))
         return found
 
+    def close(self) -> None:
+        """Let go of the broker."""
+        self.messages.close()
+        self._events.close()
+
     def _commits(self) -> dict[int, list[tuple[int, int]]]:
         return commits(self._settings.bootstrap, f"{self._settings.topic_prefix}reminders", self._topic)
 
@@ -295,7 +304,8 @@ def _judge(
     people: int,
 ) -> Found:  # fmt: skip
     heard = {mail.plan_id: mail.at for mail in server.mails}
-    tally = Found(wrong=not_once(found, server, 2 * people)[:8], double=sum(n - 1 for n in server.taken.values()))
+    taken = server.taken
+    tally = Found(wrong=not_once(found, taken, 2 * people)[:8], double=sum(n - 1 for n in taken.values()))
     did = {deed.who: deed.what for deed in deeds}
     second = {plan.cart_id: (plan_id, plan) for plan_id, plan in found.items()}
     for who in range(people):
