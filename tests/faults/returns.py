@@ -35,7 +35,7 @@ _KINDS: Final = {"subscriber.bounced": "", "subscriber.complained": "complained"
 
 def bounces(ground: Ground) -> Result:
     """Ten thousand reports; the intake is killed at random times and run again."""
-    reports, by_pipe, kills = (200, 6, 2) if ground.quick else (10_000, 100, 12)
+    reports, by_pipe, kills = (120, 4, 2) if ground.quick else (10_000, 100, 12)
     draw = random.Random(f"{ground.seed}/bounces")
     began = time.monotonic()
     with Server() as server:

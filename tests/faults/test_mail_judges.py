@@ -55,6 +55,7 @@ def test_a_mail_as_it_was_meant_is_right(mail: Mail, one: Case) -> None:
         (b"To: ", b"To: eve@e.test, "),
         (b"From: ", b"From: eve@e.test, "),
         (b"Subject: ", b"Subject: =?utf-8?b?4oCu?= "),
+        (b"From: ", b"From: =?utf-8?q?a=0D=0ABcc:_eve@e.test?= "),
         (b"</body>", b"<script>alert(1)</script></body>"),
     ],
 )
