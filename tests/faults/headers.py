@@ -219,10 +219,8 @@ class Without(dict[int, int | None]):
 _SEEN: Final = Without("C[cfs]|Z.")
 _COMPARED: Final = Without("C[cfs]|[ZM].")
 # html.parser drops a reference to what is no character; a mail has no tags (U+E0000 …) nor U+2065, given out or not
-_COMPARED.update(
-    dict.fromkeys((8293, *range(64976, 65008), *range(917504, 917632), *range(65534, 1114112, 65536)))
-)
-_COMPARED.update(dict.fromkeys(range(0xFFFF, 0x11_0000, 0x1_0000)))
+_COMPARED.update(dict.fromkeys((0x2065, *range(0xFDD0, 0xFDF0), *range(0xE0000, 0xE0080))))
+_COMPARED.update(dict.fromkeys(code for code in range(0x11_0000) if code & 0xFFFE == 0xFFFE))
 _SAFE: Final = Without("C[cs]|Z[lp]")
 
 

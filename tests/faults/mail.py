@@ -77,6 +77,7 @@ def sends(ground: Ground) -> Result:
             finally:
                 stop(process, sink)
             ends = ended(messages)
+            messages.close()
             with ClickHouse.open(running.clickhouse_dsn, running.clickhouse_database) as store:
                 today = datetime.now(UTC).date()
                 found = audit(store, from_=today - timedelta(days=1), to=today, now=SystemClock().now_ms())

@@ -11,6 +11,7 @@ import struct
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -29,7 +30,7 @@ from tests.patience import Late, until
 
 ZONE: Final = "Europe/Bucharest"
 DAY_S: Final = 86_400
-GRACE_MS: Final = 3 * SECOND  # when quiet hours begin: a mail may be on its way, or still have to go
+GRACE_MS: Final = 5 * SECOND  # when quiet hours begin: a mail may be on its way, or still have to go
 FOREVER: Final = 2**62
 now_ms = SystemClock().now_ms
 
@@ -117,6 +118,9 @@ def run(ground: Ground, name: str, steps: Steps, first: int, mails: int, night: 
                     set_for(publisher, "main", "shop", {"time_zone": ZONE})
                     begin, end = night.quiet
                     set_for(publisher, "main", "reminders", rules | {"quiet_hours": {"begin": begin, "end": end}})
+                    if not night.begins:
+                        leave(publisher, cart(mails + 2, now_ms() - HOUR))
+                        until(lambda: _is_held(settings), "the sender knows of the quiet hours", 60, 0.2)
                 began = middle - int(seconds * SECOND / 2)
                 window = _window([began + draw.randrange(int(seconds * SECOND)) for _ in range(mails)], middle, night)
                 leave(publisher, *(cart(number, at - HOUR) for number, at in enumerate(window.due)))
@@ -124,7 +128,8 @@ def run(ground: Ground, name: str, steps: Steps, first: int, mails: int, night: 
                 for pause, offset in steps:
                     time.sleep(pause)
                     clock.write_text(str(offset))
-                _wait(server, sum(at < window.ends - GRACE_MS for at in window.due), found, name)
+                beside = 1 if night is None or night.begins else 2
+                _wait(server, beside + sum(at < window.ends - GRACE_MS for at in window.due), found, name)
                 if sender.poll() is not None:
                     found.wrong.append(f"{name}: the sender ended")
             finally:
@@ -133,10 +138,16 @@ def run(ground: Ground, name: str, steps: Steps, first: int, mails: int, night: 
     return found
 
 
+def _is_held(settings: Settings) -> bool:
+    """Whether a mail waits for the end of quiet hours."""
+    with closing(Reader(settings.bootstrap, settings.topic_prefix + topics.MESSAGES.name)) as messages:
+        return any(b'"quiet_hours"' in record.value for record in messages.all())
+
+
 def _wait(server: Server, mails: int, found: Found, name: str) -> None:
-    """Return when so many have left beside the first, or too much time is over, which the judge sees as well."""
+    """Return when so many have left, or too much time is over, which the judge sees as well."""
     try:
-        until(lambda: len(server.mails) > mails, "all have left", PAST_S)
+        until(lambda: len(server.mails) >= mails, "all have left", PAST_S)
     except Late as exc:
         found.wrong.append(f"{name}: {exc}")
 
@@ -195,7 +206,7 @@ def _judge(settings: Settings, server: Server, window: Window, found: Found, nam
 
 def mail_clock(ground: Ground) -> Result:
     """The clock hours ahead, hours behind, set again and again; quiet hours in the nights in which it is changed."""
-    pause, mails, nightly = (5, 60, 40) if ground.quick else (75, 1_500, 600)
+    pause, mails, nightly = (8, 60, 40) if ground.quick else (75, 1_500, 600)
     around = [MINUTE, 0, -MINUTE, 0] * (1 if ground.quick else 4)
     length = 2 * pause / len(around)
     runs: dict[str, tuple[Steps, int, int, Night | None]] = {

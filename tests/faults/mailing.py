@@ -19,7 +19,6 @@ from cartwake import topics
 from cartwake.model import Item, SubscriberCart, decode_message, encode
 from cartwake.publish import Publisher
 from cartwake.settings import Settings
-from tests.conftest import free_port
 from tests.faults.fleet import ROOT
 from tests.faults.pipe import Reader
 
@@ -46,7 +45,7 @@ class Server:
     """An SMTP server that takes everything, `pause` seconds after each, and keeps what mails say of themselves."""
 
     def __init__(self, pause: float = 0.005) -> None:
-        self.port = free_port()
+        self.port = 0  # until it listens
         self._pause = pause
         self.mails: list[Taken] = []
         self._loop = asyncio.new_event_loop()
@@ -60,7 +59,7 @@ class Server:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        assert self._ready.wait(10)
+        assert self._ready.wait(60), "the mail server does not listen"
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -69,7 +68,8 @@ class Server:
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)
-        server = self._loop.run_until_complete(asyncio.start_server(self._talk, "127.0.0.1", self.port))
+        server = self._loop.run_until_complete(asyncio.start_server(self._talk, "127.0.0.1", 0))
+        self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         self._loop.run_forever()
         server.close()
@@ -201,9 +201,8 @@ def not_once(found: dict[str, Plan], taken: Counter[str], expected: int) -> list
     return wrong + [f"plan {x} is said to be sent" for x, p in found.items() if "sent" in p.ends and x not in taken]
 
 
-def commits(bootstrap: str, group: str, topic: str) -> dict[int, list[tuple[int, int]]]:
-    """By partition, when a group committed (broker's time, epoch ms) and which offset, from the broker's own topic."""
-    reader = Reader(bootstrap, "__consumer_offsets")
+def commits(reader: Reader, group: str, topic: str) -> dict[int, list[tuple[int, int]]]:
+    """By partition, when a group committed (broker's time, epoch ms) and which offset, from `__consumer_offsets`."""
     found: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)
     for record in reader.all():
         if record.key is None or record.value is None or int.from_bytes(record.key[:2]) > 1:
@@ -212,7 +211,6 @@ def commits(bootstrap: str, group: str, topic: str) -> dict[int, list[tuple[int,
         of_topic, rest = _text(rest)
         if (of_group, of_topic) == (group, topic):
             found[int.from_bytes(rest[:4])].append((record.timestamp, offset))
-    reader.close()
     return found
 
 
