@@ -12,15 +12,22 @@ _BAD: Final = re.compile(
     "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
     "|[\ud800-\udfff]"
 )
+#: Allowed within a text (they join emoji and letters); a text of nothing else shows nothing.
+_UNSEEN: Final = " \u034f\u115f\u1160\u17b4\u17b5\u200c\u200d\u2800\u3164\ufe0e\ufe0f\uffa0"
 _NAME: Final = re.compile(r"[^\W\d_]+(?:[ .'’-]{1,2}[^\W\d_]+){0,3}\.?")
 MOST_URL: Final = 2_000
 MOST_LINES: Final = 60  # of own words
 
 
 def line(text: str | None, most: int) -> str:
-    """`text` on one line of at most `most` characters, without what hides, reorders or ends a header."""
+    """`text` on one line of at most `most` characters, without what hides, reorders or ends a header.
+
+    Empty when nothing of it can be seen, so that what stands in for a missing text stands in for it, too.
+    """
     plain = _BAD.sub(" ", text or "").replace("=?", "= ?")
     plain = unicodedata.normalize("NFC", " ".join(plain.split()))
+    if not plain.strip(_UNSEEN):
+        return ""
     return plain if len(plain) <= most else plain[: most - 1].rstrip() + "…"
 
 

@@ -11,7 +11,16 @@ from msgspec.structs import replace
 
 from cartwake.clock import to_ms
 from cartwake.errors import InvalidEvent
-from cartwake.model import Consent, PushTarget, SubscriberCart, SubscriberEvent, consent_of, normal_email, person_id
+from cartwake.model import (
+    Consent,
+    PushTarget,
+    SubscriberCart,
+    SubscriberEvent,
+    consent_of,
+    derived_id,
+    normal_email,
+    person_id,
+)
 from cartwake.money import total
 from reminders.person import MOST_ITEMS, MOST_PUSH, Cart, Line, Person, Request, Standing
 
@@ -22,6 +31,7 @@ MOST_REQUESTS: Final = 20
 #: So many days with a soft bounce, within so many days, and the address counts as dead.
 MOST_SOFT: Final = 5
 SOFT_DAYS: Final = 90
+MOST_SOFT_IDS: Final = 20  # remembered of the last soft bounces
 _DAY_MS: Final = 24 * 3600 * 1000
 _CLOSED: Final[dict[str, Any]] = {
     "cart.reactivated": "returned",
@@ -166,13 +176,17 @@ def stand(person: Person, channel: str, **changes: Any) -> Person:
 
 
 def _bounced(person: Person, channel: str, event: SubscriberEvent) -> Person:
-    """Dead at once when the bounce is hard, and after soft ones on MOST_SOFT different days."""
+    """Dead at once when the bounce is hard, and after soft ones on MOST_SOFT different days, each event once."""
     if not (event.reason or "").lower().startswith("soft"):
         return stand(person, channel, bounced=True)
     known = person.on(channel)
+    told = derived_id(event.event_id)[:16]  # a shop's own ids may be long
+    if told in known.soft_ids:
+        return person
     days = {*known.soft, event.at // _DAY_MS}
     kept = tuple(sorted(day for day in days if day > max(days) - SOFT_DAYS))[-MOST_SOFT:]
-    return stand(person, channel, soft=kept, bounced=known.bounced or len(kept) >= MOST_SOFT)
+    ids = (*known.soft_ids, told)[-MOST_SOFT_IDS:]
+    return stand(person, channel, soft=kept, soft_ids=ids, bounced=known.bounced or len(kept) >= MOST_SOFT)
 
 
 def _consent(person: Person, consent: Consent, at: int) -> Person:

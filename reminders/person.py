@@ -158,6 +158,7 @@ class Standing(Struct, frozen=True, kw_only=True, array_like=True):
     withdrawn_at: int = -1
     bounced: bool = False
     soft: tuple[int, ...] = ()  # days since the epoch on which a mail did not arrive
+    soft_ids: tuple[str, ...] = ()  # of the events that said so: a server may report one mail day after day
     written: tuple[int, ...] = ()
 
 

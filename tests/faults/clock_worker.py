@@ -1,7 +1,7 @@
-"""The process of stages 1 and 2 with a clock of its own: `python -m tests.faults.clock_worker [FILE]`.
+"""A role, `streams` if none is named, with a clock of its own: `python -m tests.faults.clock_worker [FILE [ROLE]]`.
 
 FILE holds by how many milliseconds the clock is wrong and may change at any time; settings come from the environment.
-A change of local time (TZ) is said on standard output. Everything after the clock is what `cartwake run streams` does.
+A change of local time (TZ) is said on standard output. Everything after the clock is what `cartwake run ROLE` does.
 """
 
 import logging
@@ -57,7 +57,7 @@ def main(arguments: list[str]) -> None:
     logging.basicConfig(level=logging.WARNING)
     from cartwake import roles, settings  # noqa: PLC0415 - not before the clock is wrong
 
-    roles.run("streams", settings.load(file=Path("no file")))
+    roles.run((*arguments[1:], "streams")[0], settings.load(file=Path("no file")))
 
 
 if __name__ == "__main__":

@@ -250,6 +250,14 @@ def test_a_line_is_one_line_of_bounded_length() -> None:
     assert line("x" * 50, 10) == "x" * 9 + "…"
 
 
+def test_a_name_of_which_nothing_is_seen_is_none() -> None:
+    assert line("\u200d \u3164\ufe0f\0", 20) == ""
+    assert line("👩\u200d👧", 20) == "👩\u200d👧"
+    written = mail(items=(Item(sku="A1", name="\u200d", quantity=1),))
+    assert "A1" in written.subject
+    assert "A1" in written.text
+
+
 # -- what is missing -----------------------------------------------------------------------------------------
 def test_missing_prices_pictures_and_addresses_leave_no_gap() -> None:
     bare = Shop("main", ShopProfile(postal_address=""))

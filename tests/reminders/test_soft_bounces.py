@@ -11,10 +11,10 @@ from reminders.person import Person
 from tests.reminders.world import ANA, DAY, T0
 
 
-def soft(at: int, reason: str = "soft: 5.2.2 full") -> SubscriberEvent:
+def soft(at: int, reason: str = "soft: 5.2.2 full", event_id: str = "") -> SubscriberEvent:
     return SubscriberEvent(
-        event_id=f"e-{at}", type="subscriber.bounced", subscriber_id=person_id(ANA), occurred_at=at, reason=reason,
-        channels=("email",),
+        event_id=event_id or f"e-{at}", type="subscriber.bounced", subscriber_id=person_id(ANA), occurred_at=at,
+        reason=reason, channels=("email",),
     )  # fmt: skip
 
 
@@ -34,6 +34,10 @@ def test_soft_bounces_on_five_days_silence_and_on_four_do_not(days: int, reason:
 
 def test_many_on_one_day_or_the_same_one_again_count_once() -> None:
     assert after(*[soft(T0 + n) for n in range(50)]) is None
+
+
+def test_one_mail_that_a_server_reports_day_after_day_counts_once() -> None:
+    assert after(*[soft(T0 + n * DAY, event_id="of one mail") for n in range(30)]) is None
 
 
 def test_days_further_apart_do_not_count_together() -> None:
