@@ -49,6 +49,7 @@ def sink(settings: Settings) -> None:
     from sinks.clickhouse import ClickHouse
     from sinks.meters import Meters
     from sinks.migrate import migrate_settings
+    from sinks.rollup import Rollup
     from sinks.sink import Sink
 
     ensure_topics(settings, say=log.warning)
@@ -61,7 +62,7 @@ def sink(settings: Settings) -> None:
         raise
     with store:
         migrate_settings(store, settings)
-        role = Sink(settings, store)
+        role = Sink(settings, store, rollup=Rollup(store))
         with serve_metrics(settings, Meters(lambda: asdict(role.counters)).registry, 2):
             role.run(stop)
 

@@ -6,14 +6,14 @@ out  frozen rows for pages
 
 import base64
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
 import sql
-from cartwake.clock import to_ms
+from cartwake.clock import SystemClock, to_ms
 from cartwake.errors import Rejected
 from sinks.clickhouse import ClickHouse
 from sinks.rows import CartDetail, CartLine, CartRow, Count, Mail, Page, Standing, TimelineEntry
@@ -24,7 +24,9 @@ __all__ = ["CartDetail", "CartLine", "CartRow", "Carts", "Count", "Mail", "Page"
 Sort = Literal["newest", "oldest"]
 
 
-_MOST = 500
+_MOST: Final = 500
+_DAY_MS: Final = timedelta(days=1) // timedelta(milliseconds=1)
+_SPANS: Final = (2, 16, None)  # days that a page is looked for in
 
 
 class Carts:
@@ -49,22 +51,13 @@ class Carts:
         `search` is any part of an e-mail address, a product's name, or a cart, customer or order id, in any case.
         """
         limit = max(1, min(limit, _MOST))
-        text = (search or "").strip()
-        filters = {"state": state or "", "search": text}
-        at, last = read_cursor(cursor) if cursor else (0, "")
+        filters = {"state": state or "", "search": _pattern(search or "")}
+        at, last = read_cursor(cursor) if cursor else (SystemClock().now_ms(), "")
+        asked = {**filters, "shop": shop or "", "stage": stage or "", "limit": limit + 1}
         rows: list[CartRow] = []
         more = True
         while more and len(rows) < limit:
-            keys = self._rows(
-                "oldest" if sort == "oldest" else "newest",
-                **filters,
-                search_as_json=msgspec.json.encode(text).decode()[1:-1],
-                shop=shop or "",
-                stage=stage or "",
-                cursor_at=at,
-                cursor_id=last,
-                limit=limit + 1,
-            )
+            keys = self._newest(at, last, asked) if sort == "newest" else self._keys("oldest", at, last, 0, asked)
             more = len(keys) > limit
             rows += self._of(keys[:limit], filters)
             if keys:
@@ -74,6 +67,18 @@ class Carts:
             at, last = to_ms(rows[-1].abandoned_at), rows[-1].abandonment_id
         return Page(rows=tuple(rows), next=_encode_cursor(at, last) if more else None)
 
+    def _newest(self, at: int, last: str, asked: Mapping[str, object]) -> list[dict[str, Any]]:
+        """The newest from there on. What is frequent is found in few days; only for what is rare, all are looked at."""
+        keys: list[dict[str, Any]] = []
+        for days in _SPANS:
+            keys = self._keys("newest", at, last, 0 if days is None else at - days * _DAY_MS, asked)
+            if len(keys) == asked["limit"]:
+                break
+        return keys
+
+    def _keys(self, order: str, at: int, last: str, since: int, asked: Mapping[str, object]) -> list[dict[str, Any]]:
+        return self._rows(order, **asked, cursor_at=at, cursor_id=last, since=since)
+
     def _of(self, keys: Sequence[Mapping[str, Any]], filters: Mapping[str, str]) -> list[CartRow]:
         """The rows of `keys` that pass, in their order; a key whose abandonment has moved since is none."""
         if not keys:
@@ -82,7 +87,7 @@ class Carts:
             "rows",
             **filters,
             shops=sorted({x["shop_id"] for x in keys}),
-            carts=sorted({x["cart_id"] for x in keys}),
+            times=sorted({to_ms(x["abandoned_at"]) for x in keys}),
             abandonments=[x["abandonment_id"] for x in keys],
         )
         by_key = {(x["abandonment_id"], x["abandoned_at"]): CartRow(**x) for x in found}
@@ -93,8 +98,8 @@ class Carts:
         """One abandonment in full, or None when there is none of that id."""
         places = self._rows("find", abandonments=[abandonment_id])
         for place in places:
-            asked = {**place, "abandonment_id": abandonment_id}
-            for found in self._rows("one", **asked):
+            asked = {name: place[name] for name in ("shop_id", "cart_id", "abandonment_id")}
+            for found in self._rows("one", **asked, at=to_ms(place["abandoned_at"])):
                 row = CartRow(**found)
                 timeline = [
                     TimelineEntry(**x, words=words(x["source"], x["type"], x["raw"]))
@@ -134,17 +139,7 @@ class Carts:
         """These abandonments, by their ids; those that are no longer kept are left out."""
         ids = list(abandonment_ids)
         places = self._rows("find", abandonments=ids) if ids else []
-        if not places:
-            return {}
-        found = self._rows(
-            "rows",
-            shops=sorted({x["shop_id"] for x in places}),
-            carts=sorted({x["cart_id"] for x in places}),
-            abandonments=ids,
-            state="",
-            search="",
-        )
-        return {x["abandonment_id"]: CartRow(**x) for x in found}
+        return {row.abandonment_id: row for row in self._of(places, {"state": "", "search": ""})}
 
     def standings(self, people: Collection[tuple[str, str]], *, since: datetime) -> dict[tuple[str, str], Standing]:
         """What is known of these (shop_id, subscriber_id), mails counted from `since` on; strangers are left out."""
@@ -165,6 +160,13 @@ def lines(items: str) -> tuple[CartLine, ...]:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ()
     return tuple(_line(x) for x in found if isinstance(x, dict)) if isinstance(found, list) else ()
+
+
+def _pattern(search: str) -> str:
+    """A pattern for LIKE that finds the text as it is; empty for none."""
+    text = search.strip().lower()
+    escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return f"%{escaped}%" if text else ""
 
 
 def cursor_of(abandoned_at: datetime, abandonment_id: str) -> str:

@@ -6,7 +6,7 @@ out  abandonments_log, and rollup_progress, from which whoever has the partition
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final, Protocol
 
@@ -17,8 +17,10 @@ from cartwake.topics import CART_OUTCOMES, MESSAGES, SUBSCRIBER_CARTS
 log = logging.getLogger(__name__)
 
 TOPICS: Final = frozenset(topic.name for topic in (CART_OUTCOMES, SUBSCRIBER_CARTS, MESSAGES))
-#: Seconds between two looks: each costs the same for one abandonment and for a hundred.
-PAUSE: Final = 2.0
+#: Seconds between two looks at least. Each costs nearly the same for one abandonment and for a hundred, so one that
+#: took long is followed by a pause of several times that.
+LEAST_PAUSE: Final = 0.2
+SHARE: Final = 4
 _OFFSETS: Final = 5_000  # looked at in one go
 _KEYS: Final = 1_000  # computed in one go
 _DAY_MS: Final = timedelta(days=1) // timedelta(milliseconds=1)
@@ -38,41 +40,40 @@ class Rollup:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._until: dict[Place, int] = {}  # computed up to here
         self._written: dict[Place, int] = {}  # in the logs up to here
+        self._until: dict[Place, int] | None = None  # computed up to here; None: to be asked for
         self._next = 0.0
 
-    def take(self, places: dict[Place, int]) -> None:
-        """These partitions are ours now, each written up to an offset; raises SinkUnavailable."""
-        known = {(x["topic"], x["partition"]): x["until"] for x in self._store.query(sql.read("rollup/progress.sql"))}
+    def take(self, places: Mapping[Place, int]) -> None:
+        """These partitions are ours now, each written up to an offset."""
         self._written = {place: end for place, end in places.items() if place[0] in TOPICS}
-        # a topic that was made anew begins again
-        self._until = {
-            place: known.get(place, 0) if known.get(place, 0) <= end else 0 for place, end in self._written.items()
-        }
+        self._until = None
 
     def wrote(self, place: Place, end: int) -> None:
         """The log has the records of a partition up to `end`."""
         if place in self._written:
             self._written[place] = end
 
-    @property
-    def behind(self) -> int:
-        """Offsets that are written and not computed."""
-        return sum(end - self._until[place] for place, end in self._written.items())
-
-    def look(self, now: float, *, at_once: bool = False) -> None:
-        """Compute some of what waits, if it is time to; what fails now is tried again later."""
-        if now < self._next and not at_once:
+    def look(self, now: float, *, patience: float = 0.5) -> None:
+        """Compute what waits, if it is time to, for so many seconds; what fails is tried again later."""
+        if now < self._next:
             return
-        self._next = now + PAUSE
+        began = time.monotonic()
         try:
+            until = self._until = self._asked() if self._until is None else self._until
             for place, end in self._written.items():
-                while (begin := self._until[place]) < end and (at_once or time.monotonic() < self._next):
-                    self.compute(place, begin, min(begin + _OFFSETS, end))
-                    self._until[place] = min(begin + _OFFSETS, end)
+                while (first := until[place]) < end and time.monotonic() < began + patience:
+                    until[place] = min(first + _OFFSETS, end)
+                    self.compute(place, first, until[place])
         except SinkUnavailable as exc:
+            self._until = None
             log.warning("abandonments wait to be computed: %s", exc)
+        self._next = now + max(LEAST_PAUSE, SHARE * (time.monotonic() - began))
+
+    def _asked(self) -> dict[Place, int]:
+        known = progress(self._store)
+        # a topic that was made anew begins again
+        return {place: known.get(place, 0) if known.get(place, 0) <= end else 0 for place, end in self._written.items()}
 
     def compute(self, place: Place, first: int, last: int) -> None:
         """Compute what records of a partition speak of, from offset `first` up to, not including, `last`."""
@@ -89,6 +90,11 @@ class Rollup:
             }
             self._store.execute(sql.read("rollup/abandonments.sql"), parameters)
         self._store.execute(sql.read("rollup/note.sql"), {"topic": topic, "partition": partition, "until": last})
+
+
+def progress(store: Store) -> dict[Place, int]:
+    """How far the abandonments are computed, by topic (its name without the prefix) and partition."""
+    return {(x["topic"], x["partition"]): x["until"] for x in store.query(sql.read("rollup/progress.sql"))}
 
 
 def _pieces(keys: Sequence[dict[str, Any]]) -> Iterator[Sequence[dict[str, Any]]]:

@@ -18,6 +18,7 @@ from cartwake.errors import KafkaUnavailable, SinkUnavailable
 from cartwake.settings import Settings
 from cartwake.topics import ALL
 from sinks.batches import Batch, Limits, Partition, intended_end, intent, token
+from sinks.rollup import Rollup
 from sinks.rowbinary import Encode, encoder
 
 log = logging.getLogger(__name__)
@@ -68,6 +69,7 @@ class Sink:
         store: Store,
         *,
         limits: Limits | None = None,
+        rollup: Rollup | None = None,
         at: Callable[[str], None] = lambda _point: None,
     ) -> None:
         self.counters = Counters()
@@ -83,6 +85,7 @@ class Sink:
         self._said = 0.0
         self._stop = threading.Event()
         self._consumer: Any = None
+        self._rollup = rollup
 
     def run(self, stop: threading.Event) -> None:
         """Write until `stop` is set. What is not yet written then stays on the topics, for the next run."""
@@ -112,6 +115,8 @@ class Sink:
                 try:
                     self._take(self._consumer.consume(_AT_ONCE, 0.1))
                     self._write()
+                    if self._rollup is not None:
+                        self._rollup.look(time.monotonic())
                 except (_MovedError, KafkaException) as exc:
                     self._begin_anew(exc)
                 if time.monotonic() - reported >= _REPORT_EVERY:
@@ -167,6 +172,8 @@ class Sink:
             self.counters.repeated += end is not None
             self._partitions[place.topic, place.partition] = Partition(start, end=end, limits=self._limits)
         self._consumer.assign([TopicPartition(x.topic, x.partition, x.offset) for x in committed])
+        if self._rollup is not None:
+            self._rollup.take({(self._name(x.topic), x.partition): max(x.offset, 0) for x in committed})
 
     def _committed(self, places: Sequence[TopicPartition]) -> list[TopicPartition]:
         while True:
@@ -187,6 +194,9 @@ class Sink:
         if ours := self._consumer.assignment():
             self._read_from(self._committed(ours))
 
+    def _name(self, topic: str) -> str:
+        return topic.removeprefix(self._prefix)
+
     # -- writing -------------------------------------------------------------------------------------------------
     def _write(self) -> None:
         now = time.monotonic()
@@ -205,6 +215,9 @@ class Sink:
                 self._insert(topic, partition, batch, generation)
                 self._at("after insert")
         self._commit([TopicPartition(t, p, x.end) for t, p, x in due])
+        if self._rollup is not None:
+            for topic, partition, batch in due:
+                self._rollup.wrote((self._name(topic), partition), batch.end)
         self._at("after commit")
         rows = sum(x.rows for _, _, x in due)
         self.counters.rows += rows

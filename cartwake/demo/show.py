@@ -31,6 +31,7 @@ from cartwake.shops import set_for
 from ingest.shop import SHOP_ID as LIVE_SHOP_ID
 from ingest.shop.goods import PRODUCTS
 from local import mailbox, phone, stack
+from sinks import rollup
 from sinks.clickhouse import ClickHouse
 
 LIVE_IDLE: Final = "20s"
@@ -149,12 +150,23 @@ def _wait_for_sink(settings: Settings, counts: dict[str, int]) -> None:
             committed = {(p.topic, p.partition): max(p.offset, 0) for p in consumer.committed(places, timeout=10)}
             behind = sum(max(0, end - committed[place]) for place, end in ends.items())
             if not behind:
-                return
+                return _wait_for_rollup(settings, {(t.removeprefix(prefix), n): end for (t, n), end in ends.items()})
             if time.monotonic() - started > PATIENCE_S:
                 raise CartwakeError(f"the sink is {behind} records behind. Look into {settings.data_dir / 'logs'}")
             time.sleep(0.1)
     finally:
         consumer.close()
+
+
+def _wait_for_rollup(settings: Settings, ends: dict[tuple[str, int], int]) -> None:
+    """Wait until the abandonments say all that was heard."""
+    wanted = {place: end for place, end in ends.items() if place[0] in rollup.TOPICS and end}
+    started = time.monotonic()
+    with ClickHouse.open(settings.clickhouse_dsn, settings.clickhouse_database) as store:
+        while any(rollup.progress(store).get(place, 0) < end for place, end in wanted.items()):
+            if time.monotonic() - started > PATIENCE_S:
+                raise CartwakeError(f"the abandonments are not computed. Look into {settings.data_dir / 'logs'}")
+            time.sleep(0.1)
 
 
 def _count(settings: Settings, story: Story, first_mail: float | None) -> Shown:

@@ -1,15 +1,11 @@
 -- The abandonments of a page, by their keys, if they are what was asked for. A filter is off when its parameter is empty.
-SELECT *
-FROM abandonments
+SELECT
+    abandonment_id, shop_id, cart_id, episode, abandoned_at, last_activity, created_at, stage, currency, value, units, items, cart_url,
+    device_id, customer_id, email, subscriber_id, evidence_how, evidence_words, state, order_id, message_status, message_reason,
+    message_words, message_at, plan_id
+FROM abandonments_log FINAL
 WHERE shop_id IN {shops:Array(String)}
-    AND cart_id IN {carts:Array(String)}
+    AND abandoned_at IN arrayMap(x -> fromUnixTimestamp64Milli(x, 'UTC'), {times:Array(Int64)})
     AND abandonment_id IN {abandonments:Array(String)}
     AND ({state:String} = '' OR state = {state:String})
-    AND ({search:String} = ''
-        OR abandonment_id = {search:String}
-        OR positionCaseInsensitiveUTF8(email, {search:String}) > 0
-        OR positionCaseInsensitiveUTF8(cart_id, {search:String}) > 0
-        OR positionCaseInsensitiveUTF8(customer_id, {search:String}) > 0
-        OR positionCaseInsensitiveUTF8(order_id, {search:String}) > 0
-        OR arrayExists(x -> positionCaseInsensitiveUTF8(x.name, {search:String}) > 0 OR x.sku = {search:String},
-            JSONExtract(items, 'Array(Tuple(sku String, name String))')))
+    AND ({search:String} = '' OR search LIKE {search:String})

@@ -41,7 +41,8 @@ CREATE TABLE IF NOT EXISTS {database}.abandonments_log
     search String MATERIALIZED lowerUTF8(concatWithSeparator('\n', abandonment_id, email, cart_id, customer_id, order_id,
         arrayStringConcat(arrayMap(x -> concat(x.1, '\n', x.2), JSONExtract(items, 'Array(Tuple(sku String, name String))')), '\n')))
         CODEC(ZSTD(1)),
-    INDEX by_search search TYPE text(tokenizer = ngrams(3))
+    INDEX by_search search TYPE text(tokenizer = ngrams(3)),
+    INDEX by_id abandonment_id TYPE bloom_filter(0.01) GRANULARITY 1
 )
 ENGINE = ReplacingMergeTree(facts)
 PARTITION BY toStartOfMonth(abandoned_at)

@@ -9,12 +9,13 @@ from cartwake.settings import Settings
 from cartwake.topics import ALL
 from sinks.clickhouse import ClickHouse
 from sinks.migrate import migrate
+from tests.sinks.records import Rolled
 
 
 @pytest.fixture
 def empty(settings: Settings) -> Iterator[ClickHouse]:
     """A client of a database that does not exist yet, and is dropped in the end."""
-    with ClickHouse.open(settings.clickhouse_dsn, settings.clickhouse_database) as client:
+    with Rolled.open(settings.clickhouse_dsn, settings.clickhouse_database) as client:
         yield client
         client.command(f"DROP DATABASE IF EXISTS {settings.clickhouse_database}")
 

@@ -10,7 +10,7 @@ from typing import Any
 from cartwake.clock import rfc3339
 from cartwake.topics import DEAD_LETTERS
 from sinks import rollup
-from sinks.clickhouse import ClickHouse
+from sinks.clickhouse import ClickHouse, Parameters
 from sinks.rollup import Rollup
 from sinks.rowbinary import encoder
 from sinks.sink import statements
@@ -50,6 +50,25 @@ class Kept:
         return self.said or None
 
 
+class Rolled(ClickHouse):
+    """As ClickHouse is with a sink beside it: who asks finds the abandonments computed."""
+
+    waiting: list[tuple[str, int, int]]
+
+    def query(self, statement: str, parameters: Parameters | None = None) -> list[dict[str, Any]]:
+        """Compute what waits, and ask."""
+        waiting, self.waiting = getattr(self, "waiting", []), []
+        for topic in dict.fromkeys(topic for topic, *_ in waiting):
+            bounds = [(first, last) for name, first, last in waiting if name == topic]
+            Rollup(self).compute((topic, 0), min(bounds)[0], max(last for _, last in bounds))
+        return super().query(statement, parameters)
+
+    def table(self, statement: str, parameters: Parameters | None = None) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """Compute what waits, and ask."""
+        self.query("SELECT 1")
+        return super().table(statement, parameters)
+
+
 def rows(topic: str, records: Iterable[Kept | bytes | dict[str, Any]]) -> bytes:
     """The body of an insert, offsets counted on."""
     encode = encoder(topic)
@@ -71,7 +90,11 @@ def put(client: ClickHouse, topic: str, *records: Kept | bytes | dict[str, Any],
         client.insert(statement, body, token=token)
     if topic in rollup.TOPICS:
         named = [record.at for record in records if isinstance(record, Kept)]
-        Rollup(client).compute((topic, 0), min([first, *named]), max([next(_offsets), *(at + 1 for at in named)]))
+        new = (topic, min([first, *named]), max([next(_offsets), *(at + 1 for at in named)]))
+        if isinstance(client, Rolled):
+            client.waiting = [*getattr(client, "waiting", []), new]
+        else:
+            Rollup(client).compute((topic, 0), *new[1:])
 
 
 def event(number: int = 1, **changes: Any) -> dict[str, Any]:
