@@ -1,15 +1,14 @@
-"""A report as a table for people, CSV for spreadsheets, XML or JSON for programs.
+"""A report as a table or a chart for people, CSV for spreadsheets, XML or JSON for programs.
 
 Names of products come from strangers: none of them may become a formula in a spreadsheet, a control sequence in a
 terminal, markup, or a document that no parser reads.
 """
 
 import csv
-import re
 from collections.abc import Callable, Mapping
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal
-from typing import Any, Final, Literal, TextIO
+from typing import Any, Final, TextIO
 from xml.sax.saxutils import escape, quoteattr
 
 import msgspec
@@ -17,41 +16,37 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cartwake.clock import rfc3339, to_ms
 from cartwake.errors import ConfigurationError
+from sinks import charts
+from sinks.cells import clean, for_xml, plain
+from sinks.heads import Definition
+from sinks.pictures import Theme, png, svg
 from sinks.reports import Report
 
-Format = Literal["table", "csv", "xml", "json"]
+#: `parquet` and `png` are bytes, so no `TextIO` takes them.
+FORMATS: Final = ("table", "csv", "xml", "json", "parquet", "chart", "svg", "png")
+BINARY: Final = frozenset({"parquet", "png"})
+DRAWN: Final = frozenset({"chart", "svg", "png"})
 
 _WIDTH: Final = 160  # of a table that goes to no terminal
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
-#: What XML 1.0 can't contain, escaped or not (production 2, Char).
-_NOT_XML: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 def write(report: Report, format_: str, out: TextIO) -> None:
-    """Write `report` as table, csv, xml or json; raises ConfigurationError for another format."""
+    """Write `report` as table, csv, xml, json, chart or svg; raises ConfigurationError for another format."""
     if format_ not in _WRITERS:
         raise ConfigurationError(f"--format {format_}: choose one of {', '.join(_WRITERS)}")
     _WRITERS[format_](report, out)
 
 
-def plain(value: object) -> str:
-    """A value as text: money without trailing zeros beyond two places, times in RFC 3339, nothing for None."""
-    if isinstance(value, Decimal):
-        return money(value)
-    if isinstance(value, datetime):
-        return rfc3339(to_ms(value))
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return "" if value is None else str(value)
+def check_chart(definition: Definition) -> None:
+    """Raise ConfigurationError when the report has no chart."""
+    charts.of(definition)
 
 
-def money(value: Decimal) -> str:
-    """`19.99`, `5.00`, `0.125`: at least two places, no more than are needed."""
-    whole, _, places = f"{value:f}".partition(".")
-    return f"{whole}.{places.rstrip('0').ljust(2, '0')}"
+def drawn(report: Report, theme: Theme = "light") -> bytes:
+    """The report's chart as PNG; raises ConfigurationError when it has none."""
+    return png(charts.picture(report), theme)
 
 
 def _is_number(value: object) -> bool:
@@ -81,11 +76,11 @@ def _xml(report: Report, out: TextIO) -> None:
 
 
 def _element(text: str) -> str:
-    return escape(_NOT_XML.sub("\ufffd", text), {"\r": "&#13;"})
+    return escape(for_xml(text), {"\r": "&#13;"})
 
 
 def _attribute(text: str) -> str:
-    return quoteattr(_NOT_XML.sub("\ufffd", text))
+    return quoteattr(for_xml(text))
 
 
 def _json(report: Report, out: TextIO) -> None:
@@ -105,7 +100,7 @@ def _table(report: Report, out: TextIO) -> None:
         right = bool(report.rows) and all(_is_number(row[number]) for row in report.rows)
         table.add_column(Text(name), justify="right" if right else "left", overflow="fold")
     for row in report.rows:
-        table.add_row(*(Text(_CONTROL.sub("\ufffd", plain(value))) for value in row))
+        table.add_row(*(Text(clean(plain(value))) for value in row))
     Console(file=out, highlight=False, width=None if out.isatty() else _WIDTH).print(table)
 
 
@@ -114,4 +109,6 @@ _WRITERS: Final[Mapping[str, Callable[[Report, Any], None]]] = {
     "csv": _csv,
     "xml": _xml,
     "json": _json,
+    "chart": charts.write,
+    "svg": lambda report, out: out.write(svg(charts.picture(report))),
 }
