@@ -51,14 +51,17 @@ def panels(report: Report) -> tuple[Panel, ...]:
     chart = of(report.definition)
     place = {name: number for number, name in enumerate(report.columns)}
     found: dict[str, dict[str, Bar]] = {}
+    sums: dict[tuple[str, str], Decimal | int] = {}
     for row in report.rows:
         each = _name(row[place[chart.each]], "no " + chart.each) if chart.each else ""
         words = [_name(row[place[x]]) for x in chart.by]
         name = " · ".join(x for x in words if x) or "(none)"
         first, value = row[place[chart.by[0]]], row[place[chart.value]]
         bars = found.setdefault(each, {})
-        if name in bars and isinstance(old := bars[name].value, float) and value is not None:
-            value = Decimal(str(old)) + value  # rows of days or shops that the chart puts together
+        if name in bars:  # rows of several shops or days that the chart puts together
+            assert not _is_share(chart.value), "shares can't be added up: the chart must name what tells its rows apart"
+            value = sums[each, name] + (value or 0)
+        sums[each, name] = value or 0
         figure = None if value is None else float(value)
         bars[name] = Bar(name, figure, _said(chart.value, value), first if isinstance(first, date) else None)
     return tuple(
@@ -199,10 +202,14 @@ def _name(value: object, otherwise: str = "") -> str:
     return clean(plain(value)) or otherwise
 
 
+def _is_share(column: str) -> bool:
+    return column.endswith(("_percent", "_points")) or column == "percent"
+
+
 def _said(column: str, value: Decimal | int | None) -> str:
     if value is None:
         return "–"
-    if column.endswith(("_percent", "_points")) or column == "percent":
+    if _is_share(column):
         return f"{value:.1f} {'%' if column.endswith('percent') else 'points'}"
     return f"{value:,.2f}" if isinstance(value, Decimal) else f"{value:,}"
 

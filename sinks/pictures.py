@@ -1,13 +1,15 @@
 """A picture made of few kinds of things, as SVG or PNG.
 
-The SVG needs nothing else and follows the reader's choice of light or dark. The PNG is drawn by Pillow with the font
-that comes with it, which has Latin letters only; where there are others, take the SVG.
+The SVG needs nothing else and follows the reader's choice of light or dark. The PNG is drawn by Pillow with a font of
+the system that has the letters of Europe, where there is one; Pillow's own has those of the West alone.
 """
 
 import io
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final, Literal
-from unicodedata import east_asian_width
+from functools import lru_cache
+from typing import Any, Final, Literal
+from unicodedata import combining, east_asian_width, normalize
 from xml.sax.saxutils import escape
 
 from sinks.cells import for_xml
@@ -21,6 +23,7 @@ TONES: Final[dict[Theme, dict[Tone, str]]] = {
     "dark": {"paper": "#14181d", "ink": "#e6e9ed", "quiet": "#9aa5b1", "rule": "#303842", "figure": "#3bb3c9"},
 }
 _FONT: Final = "system-ui, 'Segoe UI', 'Helvetica Neue', Arial, sans-serif"
+_FONTS: Final = ("NotoSans-Regular.ttf", "DejaVuSans.ttf", "LiberationSans-Regular.ttf", "Arial.ttf")
 _ANCHORS: Final = {"start": "ls", "middle": "ms", "end": "rs"}
 _SCALE: Final = 2  # pixels of a PNG for each of the picture
 _FINER: Final = 2  # it is drawn so much larger first: Pillow's lines have steps
@@ -125,7 +128,7 @@ def _element(thing: Box | Path | Words) -> str:
 
 def png(picture: Picture, theme: Theme = "light") -> bytes:
     """The picture in pixels, twice as many as its size so that it is sharp on fine screens."""
-    from PIL import Image, ImageDraw, ImageFont  # noqa: PLC0415 - 20 MB that nothing else needs
+    from PIL import Image, ImageDraw  # noqa: PLC0415 - 20 MB that nothing else needs
 
     by = _SCALE * _FINER
     tones = TONES[theme]
@@ -138,8 +141,10 @@ def png(picture: Picture, theme: Theme = "light") -> bytes:
                 box = (thing.x, thing.y, thing.x + thing.width, thing.y + thing.height)
                 draw.rectangle([round(x * by) for x in box], fill=color)
         elif isinstance(thing, Words):
-            font = ImageFont.load_default(thing.size * by)
-            draw.text((thing.x * by, thing.y * by), thing.text, color, font, _ANCHORS[thing.anchor])
+            font, text = _font(thing.size * by), thing.text
+            if font.getname()[0] == "Aileron":
+                text = _western(text)
+            draw.text((thing.x * by, thing.y * by), text, color, font, _ANCHORS[thing.anchor])
         elif len(thing.points) == 1:
             [(x, y)] = thing.points
             draw.circle((x * by, y * by), thing.width * by, fill=color)
@@ -149,3 +154,18 @@ def png(picture: Picture, theme: Theme = "light") -> bytes:
     out = io.BytesIO()
     image.reduce(_FINER).save(out, "PNG", optimize=True)
     return out.getvalue()
+
+
+@lru_cache(maxsize=16)
+def _font(size: float) -> Any:
+    from PIL import ImageFont  # noqa: PLC0415 - as in `png`
+
+    for name in _FONTS:
+        with suppress(OSError):  # the system has no such font
+            return ImageFont.truetype(name, size)
+    return ImageFont.load_default(size)
+
+
+def _western(text: str) -> str:
+    """The text with plain letters where Pillow's own font has no others."""
+    return "".join(x for x in normalize("NFKD", text.replace("→", ">").replace("–", "-")) if not combining(x))

@@ -1,14 +1,14 @@
 -- title: What reminders add, against the holdout
--- description: Of the carts that were to be written about, and of the holdout, chance left some out (`holdout` of the
---   shop's rules): the share whose person bought within some days. The difference is what reminders add. Denominators:
---   `carts` are abandonments that rules were applied to, whether or not a message left in the end, since the holdout would
---   have been refused as many; `holdout` are those that nobody was written to by chance. Bought is an order, with
---   anything left after refunds, by the cart's person or of the cart itself, after the deadline and within `window` days.
---   The interval is Newcombe's for a difference of two proportions (his method 10, of two Wilson intervals, 95 %): it
---   stays within what is possible and is honest for small groups and shares near 0, where the usual one of textbooks is
---   not. With fewer than 100 carts in a group, or fewer than 10 that were bought, there is not enough data, and no interval
---   is given. People with several carts may be in both groups, which makes the difference look smaller, never larger.
---   Values have no interval: a few large orders decide them.
+-- description: Some carts are left out by chance (`holdout` of the shop's rules), to compare those that are written about
+--   with: the share whose person bought within some days. The difference is what reminders add. The denominator of the one
+--   share is `carts`, abandonments that the rules were applied to, whether or not a message left in the end, since as many
+--   of the holdout would have been refused; that of the other is `holdout`. Bought is an order, with anything left after
+--   refunds, by the cart's person or of the cart itself, after the deadline and within `window` days. The interval is
+--   Newcombe's for a difference of two proportions (his method 10, of two Wilson intervals, 95 %): it stays within what is
+--   possible and holds for small groups and shares near 0, where the usual one of textbooks does not. With fewer than 100
+--   carts in a group, or fewer than 10 that were bought, there is not enough data, and no interval is given. Somebody with
+--   several carts may be in both groups, which makes the difference look smaller than it is, and the interval somewhat
+--   too narrow. Values have no interval: a few large orders decide them.
 -- parameter from: first day, UTC, the carts counted as left
 -- parameter to: last day, UTC, included
 -- parameter shop: a shop; empty for all

@@ -6,7 +6,8 @@
 --   code, else with the last one clicked. Values are what is left after refunds; an order of which nothing is left does
 --   not count. All is computed when it is asked for: late orders, refunds and a changed `attribution` amend past days.
 --   The holdout are carts nobody was written to, to compare with: how many were bought after all anyway. Its figures are
---   those of the day, shop and currency, repeated in each of their rows. Clicks of machines do not count.
+--   those of the day, shop and currency, repeated in each of their rows. Clicks of machines do not count. The denominators
+--   of the shares are `carts` and `holdout`.
 -- parameter from: first day, UTC
 -- parameter to: last day, UTC, included
 -- parameter shop: a shop; empty for all
