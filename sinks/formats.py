@@ -8,6 +8,7 @@ import csv
 from collections.abc import Callable, Mapping
 from datetime import date
 from decimal import Decimal
+from itertools import accumulate
 from typing import Any, Final, TextIO
 from xml.sax.saxutils import escape, quoteattr
 
@@ -29,6 +30,7 @@ BINARY: Final = frozenset({"parquet", "png"})
 DRAWN: Final = frozenset({"chart", "svg", "png"})
 
 _WIDTH: Final = 160  # of a table that goes to no terminal
+_NAME: Final = 40  # what is longer goes on in the next line
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
@@ -95,13 +97,33 @@ def _json_value(value: object) -> object:
 
 
 def _table(report: Report, out: TextIO) -> None:
-    table = Table(title=Text(report.definition.title), caption=Text(report.definition.description))
-    for number, name in enumerate(report.columns):
-        right = bool(report.rows) and all(_is_number(row[number]) for row in report.rows)
-        table.add_column(Text(name), justify="right" if right else "left", overflow="fold")
-    for row in report.rows:
-        table.add_row(*(Text(clean(plain(value))) for value in row))
-    Console(file=out, highlight=False, width=None if out.isatty() else _WIDTH).print(table)
+    console = Console(file=out, highlight=False, width=None if out.isatty() else _WIDTH)
+    lines = [report.columns, *([clean(plain(x)) for x in row] for row in report.rows)]
+    widths = [min(max(map(len, column)), _NAME) + 3 for column in zip(*lines, strict=True)]
+    title, caption = Text(report.definition.title), Text(report.definition.description)
+    if sum(widths) < console.width or not report.rows:
+        table = Table(title=title, caption=caption)
+        for number, name in enumerate(report.columns):
+            right = bool(report.rows) and all(_is_number(row[number]) for row in report.rows)
+            table.add_column(Text(name), justify="right" if right else "left", overflow="fold")
+        for line in lines[1:]:
+            table.add_row(*map(Text, line))
+        console.print(table)
+        return
+    # more columns than fit: they go down, and rows stand beside each other, as many as there is room for
+    console.print(title, style="italic")
+    room = console.width - max(map(len, report.columns)) - 4
+    rows = lines[1:]
+    while rows:
+        taken = max(1, sum(x < room for x in accumulate(min(max(map(len, row)), _NAME) + 3 for row in rows)))
+        table = Table(show_header=False)
+        for _ in range(taken + 1):
+            table.add_column(overflow="fold")
+        for name, *values in zip(report.columns, *rows[:taken], strict=True):
+            table.add_row(Text(name, style="bold"), *map(Text, values))
+        console.print(table)
+        rows = rows[taken:]
+    console.print(caption, style="dim italic")
 
 
 _WRITERS: Final[Mapping[str, Callable[[Report, Any], None]]] = {

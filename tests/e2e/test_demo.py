@@ -156,6 +156,9 @@ def test_the_demo_tells_its_story_and_leaves_nothing_running(tmp_path: Path) -> 
     rates = _report(left_behind, "abandonment-rate", "--by", "currency")
     for name, number in _rate(outcomes).items():
         assert sum(Decimal(x[name]) for x in rates) == number, name
+    devices = _report(left_behind, "abandonment-rate", "--by", "device")
+    assert {x["slice"] for x in devices} == {"desktop", "mobile", "tablet", "unknown"}
+    assert sum(x["carts"] for x in devices) == sum(x["carts"] for x in rates)
     assert [x["carts"] for x in _report(left_behind, "funnel")] == _reached(story)
     counted = _report(left_behind, "messages")
     assert sum(x["sent"] for x in counted) == figures["messages_sent"]

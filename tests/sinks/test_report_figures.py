@@ -12,6 +12,7 @@ import pytest
 from cartwake.errors import ConfigurationError
 from sinks import reports
 from sinks.clickhouse import ClickHouse
+from tests.sinks.records import outcome, put
 from tests.sinks.stories import HOUR, MINUTE, STEPS, Decision, Story, tell
 
 pytestmark = pytest.mark.stack
@@ -186,21 +187,20 @@ def test_choices_there_are_not_are_refused(name: str, choices: dict[str, object]
         reports.run(None, name, choices=choices, **DAYS)  # type: ignore[arg-type]
 
 
-SHOPS = [
-    "' OR 1=1 --",
-    "'; DROP TABLE cart_events_log; --",
-    "\\' OR '1'='1",
-    "{from:Date32}",
-    "a\tb\nc",
-    "\\N",
-    "%27",
-    "ä🛒",
-]
+NASTY = "' OR 1=1; DROP TABLE cart_events_log; -- \\' {from:Date32} %27"
+SHOPS = [NASTY, "\\", "\\'", "'", "a\tb", "a\nb", "\\N", "%", "NULL", "ä🛒", "{shop:String}"]
 
 
 @pytest.mark.parametrize("name", reports.names())
-def test_a_shop_with_any_name_is_only_a_name(client: ClickHouse, name: str) -> None:
+def test_a_shop_that_is_an_attack_is_only_a_name(client: ClickHouse, name: str) -> None:
     tell(client, 4, carts=4)
-    for shop in SHOPS:
-        assert rows(client, name, shop) == []
+    assert rows(client, name, NASTY) == []
     assert client.query("SELECT count() AS n FROM cart_events")[0]["n"] > 0
+
+
+def test_a_shop_with_any_name_is_found_by_it_and_no_other(client: ClickHouse) -> None:
+    for number, shop in enumerate(SHOPS):
+        put(client, "cart-outcomes", outcome(number=number, shop_id=shop))
+    for shop in SHOPS:
+        [row] = rows(client, "abandonment-rate", shop, by="shop")
+        assert row[:4] == (shop, "EUR", 1, 1)

@@ -200,3 +200,14 @@ def test_money_has_at_least_two_places() -> None:
 def test_unknown_format_names_the_known_ones() -> None:
     with pytest.raises(ConfigurationError, match="table, csv, xml, json, chart, svg"):
         write(report(1), "xlsx", io.StringIO())
+
+
+def test_a_report_of_many_columns_stands_upright_and_nothing_of_it_is_cut() -> None:
+    wide = report(*(f"value {x} of many" for x in range(30)))
+    wide = Report(wide.definition, wide.columns, wide.rows * 20)
+    out = io.StringIO()
+    write(wide, "table", out)
+    lines = [x for x in out.getvalue().splitlines() if "│" in x]
+    assert max(map(len, out.getvalue().splitlines())) <= 160
+    assert sum(x.count("value 29 of many") for x in lines) == 20
+    assert all(x.split("│")[1].strip().startswith("c") for x in lines)
