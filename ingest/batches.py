@@ -49,12 +49,15 @@ _Elements: Final[Any] = msgspec.defstruct(
 _elements_of: Final = msgspec.json.Decoder(_Elements).decode
 
 
-def sort_out(body: bytes) -> Batch:
-    """The events of a body that is one event or an array of them; raises NotJson or TooMany."""
+def sort_out(body: bytes, device: str = "") -> Batch:
+    """The events of a body that is one event or an array of them; raises NotJson or TooMany.
+
+    `device` is the kind of device they come from, for cart events that do not say it.
+    """
     batch = Batch()
     for index, raw in enumerate(_split(body)):
         try:
-            batch.accepted.append(route(raw))
+            batch.accepted.append(route(raw, device=device))
         except Refused as exc:
             batch.rejected.append(Rejection(index, exc.event_id, str(exc), exc.kind))
     return batch

@@ -29,6 +29,7 @@ from cartwake.shops import Shops
 from ingest.batches import Batch, NotJson, TooMany, sort_out
 from ingest.bodies import BadBody, Bodies
 from ingest.delivery import Delivery, Sender
+from ingest.devices import device_kind
 from ingest.meters import Meters
 from ingest.readiness import probe
 
@@ -158,7 +159,7 @@ class Events:
             return self._refuse(401, "unauthorized", "Authorization: Bearer … with the collector's token is needed")
         body = await self._bodies.read(request)
         try:
-            batch = sort_out(body)
+            batch = sort_out(body, device_kind(request.headers))
             await self._delivery.send(batch.accepted)
         except TooMany as exc:
             raise BadBody(413, "size", str(exc)) from exc

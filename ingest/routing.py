@@ -91,6 +91,8 @@ _WAYS: Final = _ways()
 _PHONE_ORDER: Final[_Way] = (ORDER_EVENTS, decode_order_event, attrgetter(ORDER_EVENTS.key))
 _UNLIKE_OTHERS: Final = SUBSCRIBER_TYPES | {"order.placed"}
 
+_ROOM: Final = 1_000  # for what is added to an event
+
 _type_of: Final = msgspec.json.Decoder(_Head).decode
 _name_of: Final = msgspec.json.Decoder(_Named).decode
 _cart_in: Final = msgspec.json.Decoder(_Cart).decode
@@ -98,11 +100,11 @@ _person_in: Final = msgspec.json.Decoder(_Person).decode
 _fields_of: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
-def route(raw: bytes, shop_id: str = DEFAULT_SHOP) -> Routed:
+def route(raw: bytes, shop_id: str = DEFAULT_SHOP, device: str = "") -> Routed:
     """The record for one event, checked as its reader will check it; raises Refused.
 
-    `shop_id` is given to an event that names no shop. A subscriber event that names its person only by e-mail or
-    customer_id gets the subscriber_id.
+    `shop_id` is given to an event that names no shop, `device` to one of a cart without `device_kind`. A subscriber
+    event that names its person only by e-mail or customer_id gets the subscriber_id.
     """
     if len(raw) > MAX_BYTES:
         raise Refused("size", f"{len(raw)} bytes; an event may have {MAX_BYTES}")
@@ -124,6 +126,8 @@ def route(raw: bytes, shop_id: str = DEFAULT_SHOP) -> Routed:
         if shop_id != DEFAULT_SHOP and "shop_id" not in _fields_of(raw):
             raw = _with(raw, "shop_id", shop_id)
         topic, decode, key_of = way
+        if device and topic is CART_EVENTS and b'"device_kind"' not in raw and len(raw) < MAX_BYTES - _ROOM:
+            raw = _with(raw, "device_kind", device)
         event = decode(raw)
     except (InvalidEvent, *UNREADABLE) as exc:
         raise Refused("field", _advice(str(exc)), event_id_of(raw)) from exc

@@ -148,6 +148,15 @@ class ClickHouse:
 
         return self._call(read)
 
+    def raw(self, statement: str, parameters: Parameters | None, format_: str) -> bytes:
+        """The rows of a query in a format of ClickHouse, as it writes them."""
+
+        def read() -> bytes:
+            answer = self._client.raw_query(statement, parameters=_as_dict(parameters), fmt=format_)
+            return bytes(answer)
+
+        return self._call(read)
+
     def stream(self, statement: str, parameters: Parameters | None = None) -> Iterator[Row]:
         """The rows of a query one after the other, in bounded memory."""
         try:

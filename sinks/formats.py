@@ -1,15 +1,15 @@
-"""A report as a table for people, CSV for spreadsheets, XML or JSON for programs.
+"""A report as a table or a chart for people, CSV for spreadsheets, XML or JSON for programs.
 
 Names of products come from strangers: none of them may become a formula in a spreadsheet, a control sequence in a
 terminal, markup, or a document that no parser reads.
 """
 
 import csv
-import re
 from collections.abc import Callable, Mapping
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal
-from typing import Any, Final, Literal, TextIO
+from itertools import accumulate
+from typing import Any, Final, TextIO
 from xml.sax.saxutils import escape, quoteattr
 
 import msgspec
@@ -17,41 +17,38 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cartwake.clock import rfc3339, to_ms
 from cartwake.errors import ConfigurationError
+from sinks import charts
+from sinks.cells import clean, for_xml, plain
+from sinks.heads import Definition
+from sinks.pictures import Theme, png, svg
 from sinks.reports import Report
 
-Format = Literal["table", "csv", "xml", "json"]
+#: `parquet` and `png` are bytes, so no `TextIO` takes them.
+FORMATS: Final = ("table", "csv", "xml", "json", "parquet", "chart", "svg", "png")
+BINARY: Final = frozenset({"parquet", "png"})
+DRAWN: Final = frozenset({"chart", "svg", "png"})
 
 _WIDTH: Final = 160  # of a table that goes to no terminal
+_NAME: Final = 40  # what is longer goes on in the next line
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
-#: What XML 1.0 can't contain, escaped or not (production 2, Char).
-_NOT_XML: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 def write(report: Report, format_: str, out: TextIO) -> None:
-    """Write `report` as table, csv, xml or json; raises ConfigurationError for another format."""
+    """Write `report` as table, csv, xml, json, chart or svg; raises ConfigurationError for another format."""
     if format_ not in _WRITERS:
         raise ConfigurationError(f"--format {format_}: choose one of {', '.join(_WRITERS)}")
     _WRITERS[format_](report, out)
 
 
-def plain(value: object) -> str:
-    """A value as text: money without trailing zeros beyond two places, times in RFC 3339, nothing for None."""
-    if isinstance(value, Decimal):
-        return money(value)
-    if isinstance(value, datetime):
-        return rfc3339(to_ms(value))
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return "" if value is None else str(value)
+def check_chart(definition: Definition) -> None:
+    """Raise ConfigurationError when the report has no chart."""
+    charts.of(definition)
 
 
-def money(value: Decimal) -> str:
-    """`19.99`, `5.00`, `0.125`: at least two places, no more than are needed."""
-    whole, _, places = f"{value:f}".partition(".")
-    return f"{whole}.{places.rstrip('0').ljust(2, '0')}"
+def drawn(report: Report, theme: Theme = "light") -> bytes:
+    """The report's chart as PNG; raises ConfigurationError when it has none."""
+    return png(charts.picture(report), theme)
 
 
 def _is_number(value: object) -> bool:
@@ -81,11 +78,11 @@ def _xml(report: Report, out: TextIO) -> None:
 
 
 def _element(text: str) -> str:
-    return escape(_NOT_XML.sub("\ufffd", text), {"\r": "&#13;"})
+    return escape(for_xml(text), {"\r": "&#13;"})
 
 
 def _attribute(text: str) -> str:
-    return quoteattr(_NOT_XML.sub("\ufffd", text))
+    return quoteattr(for_xml(text))
 
 
 def _json(report: Report, out: TextIO) -> None:
@@ -100,13 +97,33 @@ def _json_value(value: object) -> object:
 
 
 def _table(report: Report, out: TextIO) -> None:
-    table = Table(title=Text(report.definition.title), caption=Text(report.definition.description))
-    for number, name in enumerate(report.columns):
-        right = bool(report.rows) and all(_is_number(row[number]) for row in report.rows)
-        table.add_column(Text(name), justify="right" if right else "left", overflow="fold")
-    for row in report.rows:
-        table.add_row(*(Text(_CONTROL.sub("\ufffd", plain(value))) for value in row))
-    Console(file=out, highlight=False, width=None if out.isatty() else _WIDTH).print(table)
+    console = Console(file=out, highlight=False, width=None if out.isatty() else _WIDTH)
+    lines = [report.columns, *([clean(plain(x)) for x in row] for row in report.rows)]
+    widths = [min(max(map(len, column)), _NAME) + 3 for column in zip(*lines, strict=True)]
+    title, caption = Text(report.definition.title), Text(report.definition.description)
+    if sum(widths) < console.width or not report.rows:
+        table = Table(title=title, caption=caption)
+        for number, name in enumerate(report.columns):
+            right = bool(report.rows) and all(_is_number(row[number]) for row in report.rows)
+            table.add_column(Text(name), justify="right" if right else "left", overflow="fold")
+        for line in lines[1:]:
+            table.add_row(*map(Text, line))
+        console.print(table)
+        return
+    # more columns than fit: they go down, and rows stand beside each other, as many as there is room for
+    console.print(title, style="italic")
+    room = console.width - max(map(len, report.columns)) - 4
+    rows = lines[1:]
+    while rows:
+        taken = max(1, sum(x < room for x in accumulate(min(max(map(len, row)), _NAME) + 3 for row in rows)))
+        table = Table(show_header=False)
+        for _ in range(taken + 1):
+            table.add_column(overflow="fold")
+        for name, *values in zip(report.columns, *rows[:taken], strict=True):
+            table.add_row(Text(name, style="bold"), *map(Text, values))
+        console.print(table)
+        rows = rows[taken:]
+    console.print(caption, style="dim italic")
 
 
 _WRITERS: Final[Mapping[str, Callable[[Report, Any], None]]] = {
@@ -114,4 +131,6 @@ _WRITERS: Final[Mapping[str, Callable[[Report, Any], None]]] = {
     "csv": _csv,
     "xml": _xml,
     "json": _json,
+    "chart": charts.write,
+    "svg": lambda report, out: out.write(svg(charts.picture(report))),
 }

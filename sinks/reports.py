@@ -5,7 +5,7 @@ out  columns and rows; `sinks.formats` writes them
 """
 
 import difflib
-import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final
@@ -13,22 +13,12 @@ from typing import Any, Final
 import sql
 from cartwake.errors import ConfigurationError
 from sinks.clickhouse import ClickHouse
+from sinks.heads import Definition, Parameter, define
+from sinks.migrate import fill
 
-_FIELD: Final = re.compile(r"^-- (title|description|parameter \w+|column \w+): (.*)$")
 _FIRST: Final = date(1970, 1, 1)
 _LAST: Final = date(2299, 12, 30)
-
-
-@dataclass(frozen=True, slots=True)
-class Definition:
-    """What a report is: its words, what it asks for, what its columns mean, and its SQL."""
-
-    name: str
-    title: str
-    description: str
-    parameters: dict[str, str]
-    columns: dict[str, str]
-    text: str
+_ALWAYS: Final = frozenset({"from", "to", "shop"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,38 +47,85 @@ def load(name: str) -> Definition:
     return define(name, sql.read(f"reports/{name}.sql"))
 
 
-def run(client: ClickHouse, name: str, *, from_: date, to: date, shop: str = "") -> Report:
+def run(
+    client: ClickHouse,
+    name: str,
+    *,
+    from_: date,
+    to: date,
+    shop: str = "",
+    now: int = 0,
+    choices: Mapping[str, object] | None = None,
+) -> Report:
     """Run a report over the days `from_` … `to`, both included, UTC; for one shop, or all when `shop` is empty.
 
-    Raises ConfigurationError when the days are in the wrong order.
+    `choices` are values of the report's own parameters; `now`, epoch milliseconds, is what overdue is measured by.
+    Raises ConfigurationError for days in the wrong order and choices there are not.
     """
     definition = load(name)
+    parameters = check(definition, from_=from_, to=to, choices=choices) | {"shop": shop, "now": now}
+    columns, rows = client.table(statement(definition), parameters)
+    return Report(definition, tuple(columns) or tuple(definition.columns), tuple(rows))
+
+
+def parquet(
+    client: ClickHouse,
+    name: str,
+    *,
+    from_: date,
+    to: date,
+    shop: str = "",
+    now: int = 0,
+    choices: Mapping[str, object] | None = None,
+) -> bytes:
+    """As `run`, but a Parquet file, written by ClickHouse itself and with its types."""
+    definition = load(name)
+    parameters = check(definition, from_=from_, to=to, choices=choices) | {"shop": shop, "now": now}
+    return client.raw(statement(definition), parameters, "Parquet")
+
+
+def statement(definition: Definition) -> str:
+    """The report's SQL. `{plans}` and the like are the statements of sql/audit."""
+    plans = {"plans": sql.read("audit/plans.sql")}
+    checks = {x.removesuffix(".sql"): sql.read(f"audit/checks/{x}") for x in sql.names("audit/checks")}
+    parts = {name: fill(text, plans) for name, text in checks.items()}
+    return fill(definition.text, parts | plans | {"abandonments": sql.read("audit/abandonments.sql")})
+
+
+def check(
+    definition: Definition, *, from_: date, to: date, choices: Mapping[str, object] | None = None
+) -> dict[str, Any]:
+    """Days and choices as they are sent beside the SQL; raises ConfigurationError naming the option that is wrong."""
     if to < from_:
         raise ConfigurationError(
             f"--to {to} is before --from {from_}; for one day give it twice: --from {to} --to {to}"
         )
     if from_ < _FIRST or to > _LAST:
         raise ConfigurationError(f"--from and --to are days from {_FIRST} to {_LAST}. Example: --from 2026-11-01")
-    columns, rows = client.table(definition.text, {"from": from_, "to": to, "shop": shop})
-    return Report(definition, tuple(columns) or tuple(definition.columns), tuple(rows))
+    own = {x.name: x for x in definition.parameters.values() if x.name not in _ALWAYS}
+    given = choices or {}
+    if unknown := sorted(given.keys() - own.keys()):
+        known = ", ".join(f"--{x}" for x in own) or "nothing but --from, --to and --shop"
+        raise ConfigurationError(f"the report {definition.name} has no --{unknown[0]}; it takes {known}")
+    return {"from": from_, "to": to} | {x.name: _value(x, given.get(x.name)) for x in own.values()}
 
 
-def define(name: str, text: str) -> Definition:
-    """Read the head of a report's file; raises ConfigurationError when it lacks a title, a description or columns."""
-    fields: dict[str, str] = {}
-    last = ""
-    for line in text.splitlines():
-        if not line.startswith("--"):
-            break
-        if match := _FIELD.match(line):
-            last = match[1]
-            fields[last] = match[2].strip()
-        elif last:
-            fields[last] += " " + line[2:].strip()
-    parameters = {k.split()[1]: v for k, v in fields.items() if k.startswith("parameter ")}
-    columns = {k.split()[1]: v for k, v in fields.items() if k.startswith("column ")}
-    if not (columns and fields.get("title") and fields.get("description")):
-        raise ConfigurationError(
-            f"sql/reports/{name}.sql: its head needs `-- title: …`, `-- description: …` and columns"
-        )
-    return Definition(name, fields["title"], fields["description"], parameters, columns, text)
+def _value(parameter: Parameter, given: object) -> str | int:
+    """The value as it is sent, the usual one when none is given."""
+    if given is None:
+        return parameter.otherwise
+    if parameter.most:
+        if not isinstance(given, int) or not parameter.least <= given <= parameter.most:
+            raise ConfigurationError(
+                f"--{parameter.name} {given} is out of range: {parameter.least} to {parameter.most}. "
+                f"Example: --{parameter.name} {parameter.otherwise}"
+            )
+        return given
+    if given not in parameter.choices:
+        raise ConfigurationError(f"--{parameter.name} {given}: {_near(str(given), parameter.choices)}")
+    return str(given)
+
+
+def _near(given: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(given, list(known), n=1)
+    return f"{'did you mean ' + near[0] + '? ' if near else ''}choose one of {', '.join(known)}"

@@ -238,7 +238,8 @@ def _shopper(story: Story, number: int) -> None:
             device, at - 30 * MINUTE, how=draw.choice(["login", "subscription", "link"]), email=email, consent=consent
         )
     session = f"session-{number:03d}"
-    who: dict[str, Any] = {"device_id": device, "session_id": session}
+    kind = ("mobile", "desktop", "mobile", "tablet", "mobile", "desktop")[number % 6]
+    who: dict[str, Any] = {"device_id": device, "session_id": session, "device_kind": kind}
     for _ in range(draw.randint(1, 4)):
         at += draw.randrange(20_000, 6 * MINUTE)
         story.add(cart, at, draw.choice(story.products), draw.choice([1, 1, 1, 2, 3]), **who)

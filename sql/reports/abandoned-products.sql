@@ -5,6 +5,7 @@
 -- parameter from: first day, UTC
 -- parameter to: last day, UTC, included
 -- parameter shop: a shop; empty for all
+-- chart bar: value by sku, name for each currency
 -- column shop_id: the shop
 -- column sku: the product
 -- column name: its name when it was last left

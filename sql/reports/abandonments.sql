@@ -5,6 +5,7 @@
 -- parameter from: first day, UTC
 -- parameter to: last day, UTC, included
 -- parameter shop: a shop; empty for all
+-- chart line: value by day for each currency
 -- column day: the day, UTC
 -- column currency: ISO 4217; empty when the shop never said one
 -- column abandonments: times a cart was left

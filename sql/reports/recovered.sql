@@ -6,14 +6,17 @@
 --   code, else with the last one clicked. Values are what is left after refunds; an order of which nothing is left does
 --   not count. All is computed when it is asked for: late orders, refunds and a changed `attribution` amend past days.
 --   The holdout are carts nobody was written to, to compare with: how many were bought after all anyway. Its figures are
---   those of the day, shop and currency, repeated in each of their rows. Clicks of machines do not count.
+--   those of the day, shop and currency, repeated in each of their rows. Clicks of machines do not count. The denominators
+--   of the shares are `carts` and `holdout`.
 -- parameter from: first day, UTC
 -- parameter to: last day, UTC, included
 -- parameter shop: a shop; empty for all
+-- chart bar: strict_value by step, channel, variant for each currency
 -- column day: the day, UTC, the cart counted as left
 -- column shop_id: the shop
 -- column currency: ISO 4217, of the cart for messages and of the order for orders; empty when the shop never said one
 -- column step: step of the shop's rules; 0 for what staff sent by hand
+-- column channel: email, sms or push
 -- column variant: form of the step; empty when it has one only
 -- column carts: carts written to
 -- column sent: messages that left or may have left
@@ -39,7 +42,8 @@ WITH
     figures AS
     (
         SELECT
-            a.day AS day, a.shop_id AS shop_id, toString(a.currency) AS currency, m.step AS step, m.variant AS variant,
+            a.day AS day, a.shop_id AS shop_id, toString(a.currency) AS currency, m.step AS step,
+            m.channel AS channel, m.variant AS variant,
             uniqExact(a.abandonment_id) AS carts,
             count() AS sent,
             countIf(m.clicked_at IS NOT NULL) AS clicked,
@@ -49,17 +53,17 @@ WITH
         FROM sent_messages AS m
         INNER JOIN abandoned AS a ON m.shop_id = a.shop_id AND m.abandonment_id = a.abandonment_id
         WHERE m.status IN ('sent', 'uncertain')
-        GROUP BY day, shop_id, currency, step, variant
+        GROUP BY day, shop_id, currency, step, channel, variant
         UNION ALL
         SELECT
-            a.day, a.shop_id, r.currency, r.step, r.variant,
+            a.day, a.shop_id, r.currency, r.step, r.channel, r.variant,
             0, 0, 0, 0,
             countIf(r.strictly), toDecimal128(sumIf(r.net, r.strictly), 6),
             countIf(r.in_window), toDecimal128(sumIf(r.net, r.in_window), 6)
         FROM recoveries AS r
         INNER JOIN abandoned AS a ON r.shop_id = a.shop_id AND r.abandonment_id = a.abandonment_id
         WHERE r.net > 0
-        GROUP BY a.day, a.shop_id, r.currency, r.step, r.variant
+        GROUP BY a.day, a.shop_id, r.currency, r.step, r.channel, r.variant
     ),
     held_out AS
     (
@@ -77,6 +81,7 @@ SELECT
     f.shop_id AS shop_id,
     f.currency AS currency,
     f.step AS step,
+    f.channel AS channel,
     f.variant AS variant,
     sum(f.carts) AS carts,
     sum(f.sent) AS sent,
@@ -92,5 +97,5 @@ SELECT
     if(holdout = 0, NULL, toDecimal64(round(100 * holdout_bought / holdout, 1), 1)) AS holdout_percent
 FROM figures AS f
 LEFT JOIN held_out AS h ON f.day = h.day AND f.shop_id = h.shop_id AND f.currency = h.currency
-GROUP BY day, shop_id, currency, step, variant
-ORDER BY day, shop_id, currency, step, variant
+GROUP BY day, shop_id, currency, step, channel, variant
+ORDER BY day, shop_id, currency, step, channel, variant

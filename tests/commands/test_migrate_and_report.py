@@ -1,8 +1,11 @@
 """`cartwake migrate` and `cartwake report` on a real ClickHouse."""
 
 import csv
+import io
 import json
+from decimal import Decimal
 
+import pyarrow.parquet
 import pytest
 
 import sql
@@ -61,3 +64,46 @@ def test_a_database_without_tables_says_what_to_do(run: Run) -> None:
 @pytest.mark.stack
 def test_days_in_the_wrong_order_are_refused(run: Run, store: ClickHouse) -> None:
     assert "is before" in str(run("report", "abandonments", "--from", "2026-11-02", "--to", "2026-11-01").exception)
+
+
+@pytest.mark.stack
+def test_a_report_as_parquet_and_as_pictures(run: Run, store: ClickHouse) -> None:
+    put(store, "cart-outcomes", outcome(), outcome(number=2))
+    asked = ("report", "abandonment-rate", *DAYS, "--by", "stage")
+    told = pyarrow.parquet.read_table(io.BytesIO(run(*asked, "--format", "parquet").stdout_bytes)).to_pylist()
+    assert [(x["slice"], x["carts"], x["value"]) for x in told] == [("payment", 2, Decimal("79.96"))]
+    assert "100.0 %" in run(*asked, "--chart").stdout
+    assert "100.0 %" in run(*asked, "--format", "svg").stdout
+    light, dark = (run(*asked, "--format", "png", *more).stdout_bytes for more in ((), ("--dark",)))
+    assert light.startswith(b"\x89PNG")
+    assert light != dark
+
+
+def test_choices_are_listed_with_their_report(run: Run) -> None:
+    said = run("report", "--list").stdout
+    assert "--by: what makes a row; hour is that of the day, UTC (day, hour, weekday," in said
+    assert "--window: days after the deadline within which an order counts (1 to 90; 7 when not given)" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("funnel", "--by", "day"), "the report funnel has no --by; it takes nothing but --from, --to and --shop"),
+        (("abandonment-rate", "--by", "devices"), "did you mean device? choose one of day"),
+        (("abandoned-pairs", "--top", "0"), "--top 0 is out of range: 1 to 10000. Example: --top 100"),
+        (("incrementality", "--window", "91"), "--window 91 is out of range: 1 to 90"),
+        (("funnel", "--from", "1969-12-31", "--to", "2026-11-01"), "are days from 1970-01-01"),
+        (("conservation", "--chart"), "has no chart"),
+        (("conservation", "--format", "png"), "has no chart"),
+        (("funel",), "Did you mean funnel"),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_is_started(run: Run, words: tuple[str, ...], said: str) -> None:
+    refused = run("report", *words, clickhouse_dsn="clickhouse://nobody@127.0.0.1:1/none")
+    assert isinstance(refused.exception, ConfigurationError)
+    assert said in str(refused.exception)
+
+
+def test_a_day_that_is_none_is_refused_with_its_form(run: Run) -> None:
+    refused = run("report", "funnel", "--from", "2026-02-30")
+    assert (refused.exit_code, "'%Y-%m-%d'" in refused.stderr) == (2, True)

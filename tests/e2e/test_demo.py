@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from datetime import datetime
+from decimal import Decimal
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,8 @@ KEYS = {
 }  # fmt: skip
 
 
-def _outcomes(story: Story) -> Counter[str]:
-    """What the oracle finds in the story's cart events, each cart by itself."""
+def _arrivals(story: Story) -> dict[str, list[oracle.Arrival]]:
+    """The story's cart events by cart."""
     arrivals: dict[str, list[oracle.Arrival]] = {}
     for heard in story.heard:
         if heard.topic is CART_EVENTS and heard.key != "cart-broken":
@@ -40,11 +41,63 @@ def _outcomes(story: Story) -> Counter[str]:
             moment = msgspec.convert(event["occurred_at"], datetime)
             event |= {"shop_id": SHOP_ID, "occurred_at": to_ms(moment)}
             arrivals.setdefault(heard.key, []).append({"partition": 0, "arrival": heard.at, "event": event})
-    found: Counter[str] = Counter()
-    for own in arrivals.values():
-        for said in oracle.run(own, idle=7_200_000, until=max(story.end, own[-1]["arrival"])).outcomes.values():
-            found.update(outcome.type for outcome in said)
+    return arrivals
+
+
+def _outcomes(story: Story) -> list[list[oracle.Outcome]]:
+    """What the oracle finds in the story's cart events, each cart by itself."""
+    found = []
+    for own in _arrivals(story).values():
+        found += oracle.run(own, idle=7_200_000, until=max(story.end, own[-1]["arrival"])).outcomes.values()
     return found
+
+
+def _rate(outcomes: list[list[oracle.Outcome]]) -> dict[str, Any]:
+    """Carts decided and left, and their value, from what the oracle says in turn of each cart."""
+    left, at_once, saved = [], [], 0
+    for said in outcomes:
+        episodes: list[oracle.Outcome] = []
+        for number, outcome in enumerate(said):
+            if outcome.type == "abandoned":
+                episodes.append(outcome)
+            elif outcome.type == "withdrawn":
+                episodes.pop()
+            elif outcome.type == "completed" and [x.type for x in said[number + 1 : number + 2]] != ["recovered"]:
+                at_once.append(outcome)
+        left += episodes
+        saved += sum(x.type == "recovered" for x in said)
+    gone = sum(x.value for x in left)
+    value = gone + sum(x.value for x in at_once)
+    carts = {"carts": len(left) + len(at_once), "abandoned": len(left), "recovered": saved}
+    return carts | {"value": value, "abandoned_value": gone}
+
+
+def _reached(story: Story) -> list[int]:
+    """How many carts came to the cart, the five steps and the order."""
+    steps = ["contact", "address", "shipping", "payment", "review"]
+    far = []
+    for own in _arrivals(story).values():
+        events = [x["event"] for x in own]
+        filled = any(x["type"] in {"cart.item_added", "cart.updated"} and x.get("items") for x in events)
+        if filled and not any(x["type"] == "cart.merged" for x in events):
+            reached = [steps.index(x["step"]) + 1 for x in events if x["type"] == "checkout.step"]
+            far.append(6 if any(x["type"] == "order.placed" for x in events) else max(reached, default=0))
+    return [sum(x >= number for x in far) for number in range(7)]
+
+
+def _report(settings: Settings, *words: str) -> list[dict[str, Any]]:
+    """A report of what the demo has left, as JSON."""
+    done = subprocess.run(
+        [sys.executable, "-m", "cartwake", "report", *words, "--shop", SHOP_ID, "--format", "json"],
+        env=settings.environment() | {"PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    rows: list[dict[str, Any]] = json.loads(done.stdout)
+    return rows
 
 
 def _code(message: EmailMessage) -> str | None:
@@ -74,7 +127,9 @@ def test_the_demo_tells_its_story_and_leaves_nothing_running(tmp_path: Path) -> 
     assert figures["messages_sent"] > 50
 
     minute = 1_790_000_040_000 // 60_000 * 60_000
-    expected = _outcomes(tell(end=minute, products=products_of(settings), shop_url="https://shop.example.com/"))
+    story = tell(end=minute, products=products_of(settings), shop_url="https://shop.example.com/")
+    outcomes = _outcomes(story)
+    expected = Counter(x.type for said in outcomes for x in said)
     assert figures["abandonments"] == expected["abandoned"] - expected["withdrawn"]
     assert figures["recovered"] == expected["recovered"]
 
@@ -95,3 +150,19 @@ def test_the_demo_tells_its_story_and_leaves_nothing_running(tmp_path: Path) -> 
     for port in (*ports.values(), settings.mailbox_port):
         with socket.socket() as probe:
             assert probe.connect_ex(("127.0.0.1", port)) != 0, f"something still listens on {port}"
+
+    # the reports, from what lies in ClickHouse, against the story itself
+    left_behind = msgspec.structs.replace(settings, data_dir=tmp_path / "demo")
+    rates = _report(left_behind, "abandonment-rate", "--by", "currency")
+    for name, number in _rate(outcomes).items():
+        assert sum(Decimal(x[name]) for x in rates) == number, name
+    devices = _report(left_behind, "abandonment-rate", "--by", "device")
+    assert {x["slice"] for x in devices} == {"desktop", "mobile", "tablet", "unknown"}
+    assert sum(x["carts"] for x in devices) == sum(x["carts"] for x in rates)
+    assert [x["carts"] for x in _report(left_behind, "funnel")] == _reached(story)
+    counted = _report(left_behind, "messages")
+    assert sum(x["sent"] for x in counted) == figures["messages_sent"]
+    assert sum(x["suppressed"] for x in counted) == figures["suppressed"]
+    audited = _report(left_behind, "conservation")
+    assert {x["what"]: x["number"] for x in audited if x["part"] == "wrong" and x["number"]} == {}
+    assert sum(x["number"] for x in audited if x["part"] == "plans") == sum(x["planned"] for x in counted)

@@ -17,6 +17,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from cartwake.errors import ConfigurationError, KafkaUnavailable
+from cartwake.model import MAX_BYTES
 from cartwake.settings import Settings
 from cartwake.shops import Shops
 from ingest.batches import MAX_EVENTS
@@ -51,6 +52,35 @@ def post(
     publisher: RecordingPublisher, body: Any, headers: dict[str, str] | None = None, **kind: Any
 ) -> httpx.Response:
     return ask(app_for(publisher, **kind), "POST", "/v1/events", content=body, headers=headers or JSON)
+
+
+# -- devices ---------------------------------------------------------------------------------------------------
+PHONE = {"User-Agent": "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) Mobile/15E148"}
+PAGE = JSON | PHONE | {"Origin": "https://shop.example.com"}
+
+
+def kinds(publisher: RecordingPublisher) -> list[Any]:
+    return [json.loads(value).get("device_kind") for _, _, value in publisher.records]
+
+
+def test_a_cart_event_of_a_page_gets_the_kind_of_its_device_unless_it_says_one(publisher: RecordingPublisher) -> None:
+    sent = [event(), event(device_kind="app"), event() | {"device_kind": None}]
+    assert post(publisher, json.dumps(sent), PAGE).json() == {"accepted": 3}
+    assert kinds(publisher) == ["mobile", "app", None]
+
+
+def test_nothing_is_added_to_what_a_server_sends_nor_to_other_events(publisher: RecordingPublisher) -> None:
+    sent = raw()
+    post(publisher, sent, JSON | PHONE)
+    post(publisher, raw(type="device.identified", device_id="d1", email="a@example.com"), PAGE)
+    assert publisher.records[0][2] == sent
+    assert kinds(publisher) == [None, None]
+
+
+def test_an_event_that_just_fits_is_not_made_too_large(publisher: RecordingPublisher) -> None:
+    size = MAX_BYTES - len(raw(filler="")) - 1
+    assert post(publisher, raw(filler="x" * size), PAGE).status_code == 202
+    assert kinds(publisher) == [None]
 
 
 # -- accepted ------------------------------------------------------------------------------------------------

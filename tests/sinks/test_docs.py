@@ -11,7 +11,14 @@ from tests.sinks.records import event, match, message, outcome, put
 
 pytestmark = pytest.mark.stack
 PAGE = (Path(__file__).parents[2] / "docs" / "analysts.md").read_text(encoding="utf-8")
-VIEWS = {x.name.replace("-", "_") for x in ALL} | {"abandonments", "sent_messages", "plans", "orders", "recoveries"}
+VIEWS = {x.name.replace("-", "_") for x in ALL} | {
+    "decided_carts",
+    "abandonments",
+    "sent_messages",
+    "plans",
+    "orders",
+    "recoveries",
+}
 
 
 def test_example_queries_run_and_find_something(client: ClickHouse) -> None:

@@ -34,7 +34,7 @@ def test_empty_server_gets_every_table_and_view_and_a_repetition_changes_nothing
     assert m.migrate(empty, retention_days=90) == ()
     assert all(x.applied_at is not None for x in m.status(empty))
     names = {x.name.replace("-", "_") for x in ALL}
-    views = {"abandonments", "sent_messages", "plans", "orders", "recoveries"}
+    views = {"abandonments", "decided_carts", "sent_messages", "plans", "orders", "recoveries"}
     assert tables(empty) == names | {f"{x}_log" for x in names} | views | {"schema_migrations"}
 
 

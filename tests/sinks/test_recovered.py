@@ -164,14 +164,21 @@ def shop(client: ClickHouse, seed: int) -> dict[str, Any]:
                 put(client, "messages", message("suppressed", plan=plan, reason="holdout", **about))
             elif chance.random() < 0.8:
                 variant, code = chance.choice("ab"), chance.choice(["", f"CODE-{number}-{step}"])
+                channel = chance.choice(["email", "sms"])
                 told["sent"][plan] = {
                     "number": number,
                     "step": step,
                     "variant": variant,
+                    "channel": channel,
                     "code": code,
                     "at": at + step * HOUR,
                 }
-                facts = about | {"variant": variant, "code": code or None, "occurred_at": at + step * HOUR}
+                facts = about | {
+                    "variant": variant,
+                    "channel": channel,
+                    "code": code or None,
+                    "occurred_at": at + step * HOUR,
+                }
                 put(client, "messages", message("sent", plan=plan, **facts))
                 for n in range(chance.randrange(3)):
                     when, machine = at + (step + chance.randrange(60)) * HOUR, chance.random() < 0.3
@@ -235,7 +242,7 @@ def test_figures_are_those_computed_from_the_events_in_python(client: ClickHouse
     rows: dict[Any, dict[str, Any]] = defaultdict(lambda: defaultdict(int))
     for plan, one in told["sent"].items():
         cart = told["carts"][one["number"]]
-        row = rows[day(one["number"]), "main", cart["currency"], one["step"], one["variant"]]
+        row = rows[day(one["number"]), "main", cart["currency"], one["step"], one["channel"], one["variant"]]
         row["sent"] += 1
         row["carts"] += 1
         row["bought"] += cart["bought"]
@@ -248,7 +255,7 @@ def test_figures_are_those_computed_from_the_events_in_python(client: ClickHouse
             continue
         kinds.add((strictly, in_window))
         by = told["sent"][plan]
-        row = rows[day(by["number"]), "main", one["currency"], by["step"], by["variant"]]
+        row = rows[day(by["number"]), "main", one["currency"], by["step"], by["channel"], by["variant"]]
         row["strict_orders"] += strictly
         row["strict_value"] += net * strictly
         row["window_orders"] += in_window

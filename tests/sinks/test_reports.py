@@ -17,9 +17,11 @@ from hypothesis import strategies as st
 from cartwake.clock import rfc3339
 from cartwake.errors import ConfigurationError
 from sinks import reports
+from sinks.cells import money
 from sinks.clickhouse import ClickHouse
-from sinks.formats import money, write
-from sinks.reports import Definition, Report
+from sinks.formats import write
+from sinks.heads import Definition
+from sinks.reports import Report
 from tests.sinks.records import HOUR, NOON, match, message, outcome, put
 
 DAYS = {"from_": date(2026, 11, 23), "to": date(2026, 11, 25)}
@@ -112,9 +114,9 @@ def _compare(client: ClickHouse, told: list[Any], only: str) -> None:
 def test_columns_are_those_of_the_head_also_without_rows(client: ClickHouse, name: str) -> None:
     report = reports.run(client, name, **DAYS)
     assert report.columns == tuple(report.definition.columns)
-    assert set(report.definition.parameters) == {"from", "to", "shop"}
+    assert set(report.definition.parameters) >= {"from", "to", "shop"}
     assert report.rows == ()
-    for format_ in ("table", "csv", "xml", "json"):
+    for format_ in ("table", "csv", "xml", "json", *(["chart", "svg"] if report.definition.chart else [])):
         write(report, format_, io.StringIO())
 
 
@@ -196,5 +198,16 @@ def test_money_has_at_least_two_places() -> None:
 
 
 def test_unknown_format_names_the_known_ones() -> None:
-    with pytest.raises(ConfigurationError, match="table, csv, xml, json"):
+    with pytest.raises(ConfigurationError, match="table, csv, xml, json, chart, svg"):
         write(report(1), "xlsx", io.StringIO())
+
+
+def test_a_report_of_many_columns_stands_upright_and_nothing_of_it_is_cut() -> None:
+    wide = report(*(f"value {x} of many" for x in range(30)))
+    wide = Report(wide.definition, wide.columns, wide.rows * 20)
+    out = io.StringIO()
+    write(wide, "table", out)
+    lines = [x for x in out.getvalue().splitlines() if "│" in x]
+    assert max(map(len, out.getvalue().splitlines())) <= 160
+    assert sum(x.count("value 29 of many") for x in lines) == 20
+    assert all(x.split("│")[1].strip().startswith("c") for x in lines)
