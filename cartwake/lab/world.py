@@ -101,11 +101,14 @@ class World:
             for topic in part.stage.inputs:
                 self._readers[topic, part.partition].append(part)
         self._ends: Counter[tuple[str, int]] = Counter()
+        self._due = 0  # nothing is due before: never later than what the tables say
         self._until_commit = _COMMIT
 
     async def hear(self, topic: str, partition: int, value: bytes, *, at: int, received: int) -> None:
         """A record comes from outside when time stands at `at`; it arrived `received` (epoch ms)."""
-        await self.reach(at)
+        if at >= self._due:
+            await self.reach(at)
+        self._clock.now = max(self._clock.now, at)
         self._hand_over(topic, partition, Arrived(self._next(topic, partition), received, None, value))
         if self._wire.waiting or self._shared.wanted.is_set():
             await self._settle()
@@ -117,13 +120,17 @@ class World:
 
     async def reach(self, at: int) -> None:
         """Let time come to `at` (epoch ms)."""
-        while (due := min(part.table.next_due for part in self._timed)) <= at:
+        while (due := self._next_due()) <= at:
             self._clock.now = now = max(self._clock.now, due)
             for part in self._timed:
                 if part.table.next_due <= now:
                     part.task.on_progress(now)
             await self._settle()
         self._clock.now = max(self._clock.now, at)
+
+    def _next_due(self) -> int:
+        self._due = min(part.table.next_due for part in self._timed)
+        return self._due
 
     def _part(self, stage: Any, number: int) -> Partition[Any, Any]:
         table = Table[Any, Any](stage.key, stage.state, in_use=stage.in_use)
@@ -140,6 +147,7 @@ class World:
         for part in self._readers[topic, partition]:
             part.take(topic, (record,))
             part.release()
+            self._due = min(self._due, part.table.next_due)
 
     async def _settle(self) -> None:
         """Everything that was said is heard, and everything that was wanted is done."""
@@ -156,3 +164,4 @@ class World:
                 for effect in effects:
                     at_once = getattr(effect, "at_once", False)
                     part.task.on_result(effect, None if at_once else await part.task.perform(effect))
+                    self._due = min(self._due, part.table.next_due)
