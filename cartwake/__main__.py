@@ -13,6 +13,7 @@ COMMANDS = (
     "up",
     "run",
     "replay",
+    "lab",
     "report",
     "audit",
     "offers",

@@ -7,6 +7,7 @@
 `ingest/` writes what a shop sends, `sinks/` puts every topic into ClickHouse, `console/` shows it to the staff.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from cartwake.broker import Say, ensure_topics
 from cartwake.secret import secret_of
 from cartwake.settings import Settings
 from cartwake.shops import Shops
+from cartwake.stage import Context
 from reminders import channels, person
 from reminders.channels.meters import MailMeters
 from reminders.links import Links
@@ -79,15 +81,25 @@ def reminders(settings: Settings, shops: Shops, *, say: Say = print) -> App:
     offers = Offers(secret_of(settings))
     mails = channels.email(settings)
     media = channels.of(settings, links, callbacks, mails)
-    written = Stage[person.Key, person.State](
+    stage = written(
+        lambda context: Reminders(
+            context, shops=shops, media=media, links=links, number_id=callbacks.number_id, offers=offers
+        )
+    )
+    made = app(settings, "reminders", [stage], say)
+    made.metrics.registry.register(MailMeters(mails))
+    return made
+
+
+def written(task: Callable[[Context[person.Key, person.State]], Reminders]) -> Stage[person.Key, person.State]:
+    """Stage 3, whatever its messages are sent with."""
+    return Stage[person.Key, person.State](
         REMINDERS,
         inputs=(topics.SUBSCRIBER_CARTS.name, topics.SUBSCRIBER_EVENTS.name, topics.OFFER_CODES.name),
         outputs=(topics.MESSAGES.name,),
         key=person.Key,
         state=person.State,
-        task=lambda context: Reminders(
-            context, shops=shops, media=media, links=links, number_id=callbacks.number_id, offers=offers
-        ),
+        task=task,
         upstream={
             topics.SUBSCRIBER_CARTS.name: {IDENTITY: topics.CART_OUTCOMES.name},
             topics.SUBSCRIBER_EVENTS.name: {ORDERS: topics.ORDER_EVENTS.name},
@@ -95,9 +107,6 @@ def reminders(settings: Settings, shops: Shops, *, say: Say = print) -> App:
         fed=(topics.SUBSCRIBER_EVENTS.name, topics.OFFER_CODES.name),
         in_use=250,  # people wait for days, and unpacked one weighs some 4 KB
     )
-    made = app(settings, "reminders", [written], say)
-    made.metrics.registry.register(MailMeters(mails))
-    return made
 
 
 def app(settings: Settings, role: str, stages: list[Stage[Any, Any]], say: Say) -> App:

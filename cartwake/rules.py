@@ -61,7 +61,7 @@ class Offer(Struct, frozen=True, forbid_unknown_fields=True):
 
     pool: Name | None = None
     callback: Annotated[str, Meta(max_length=2_000, pattern=r"^https://")] | None = None
-    text: Word = ""
+    text: Annotated[str, Meta(max_length=200)] = ""
     valid: str = "7d"
     empty: Literal["hold", "without"] = "hold"
 

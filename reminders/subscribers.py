@@ -16,7 +16,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar, Final, cast
+from typing import Any, ClassVar, Final, Protocol, cast
 
 import msgspec
 from msgspec.structs import replace
@@ -34,14 +34,14 @@ from cartwake.model import (
     decode_subscriber_event,
 )
 from cartwake.shops import Shop, Shops
-from cartwake.stage import NEVER, Context, Record
+from cartwake.stage import NEVER, Context, Record, Table
 from reminders import aliases, notices, plans, rhythm
 from reminders.codes import Codes, unused
 from reminders.fold import fold, moment
 from reminders.letter import Letter, thanks_for
 from reminders.links import ERASED, Links
 from reminders.numbers import e164
-from reminders.offers import Offers, Wish
+from reminders.offers import Wish
 from reminders.outbox import Medium, Outgoing, deliver
 from reminders.outcomes import Held, Later, Result
 from reminders.person import Alias, Code, Gift, Key, Out, Person, Plan, Rhythm, State, Subscriber, Timer, is_person
@@ -100,6 +100,18 @@ class GiveBack:
 Effect = Publish | Send | Replace | Ask | GiveBack
 
 
+class Offers(Protocol):
+    """Codes that a shop makes itself; `reminders.offers.Offers` asks shops."""
+
+    async def ask(self, wish: Wish, now: int, /) -> Gift | Held | Later | None:
+        """The code; None when the shop makes no offer, `Held` when it can't be asked so, `Later` when not now."""
+        ...
+
+    async def give_back(self, wish: Wish, code: str, now: int, /) -> None:
+        """Tell the shop that its code has reached nobody."""
+        ...
+
+
 class Reminders:
     """The task of stage 3, with a medium for each channel."""
 
@@ -112,6 +124,7 @@ class Reminders:
         links: Links,
         number_id: Callable[[str], str] | None = None,
         offers: Offers | None = None,
+        codes: Callable[[Table[Key, Any]], Codes] = Codes,
     ) -> None:
         self._ctx = ctx
         self._shops = shops
@@ -119,7 +132,7 @@ class Reminders:
         self._links = links
         self._number_id = number_id
         self._offers = offers
-        self._codes = Codes(ctx.table)
+        self._codes = codes(ctx.table)
         self._pen = asyncio.Lock()  # one message is written after the other, and between them the loop hears others
         self._silent: set[str] = set()
         self._sending = 0

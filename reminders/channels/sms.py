@@ -33,15 +33,19 @@ _ON_ITS_WAY: Final = ("http11.send_request_headers.started", "http2.send_request
 
 def sms(settings: Settings, links: Links, callbacks: Callbacks) -> Medium:
     """Text messages as they are set up; raises ConfigurationError."""
+    return Medium(renderer(settings, links, callbacks), SmsChannel(settings))
+
+
+def renderer(settings: Settings, links: Links, callbacks: Callbacks) -> SmsRenderer:
+    """What makes text messages as the settings say."""
     told = settings.sms_preset == "twilio" and not is_loopback(httpx.URL(callbacks.base).host)
-    renderer = SmsRenderer(
+    return SmsRenderer(
         links=links,
         sender=settings.sms_sender,
         segments=settings.sms_segments,
         transliterate=settings.sms_transliterate,
         callbacks=callbacks if told else None,  # nobody outside reaches loopback
     )
-    return Medium(renderer, SmsChannel(settings))
 
 
 class SmsChannel:

@@ -101,6 +101,7 @@ class App(faust.App):  # type: ignore[misc]
         self._watchdog = Watchdog(self._must_move, config.watch_s)
         self.metrics = Metrics(self)
         self._surroundings: Surroundings | None = None
+        self._outputs: Producer | None = None
         self._kept: dict[tuple[str, int], Partition[Any, Any]] = {}  # over a rebalance
         self._generation = -1
         self._opening: list[asyncio.Future[None]] = []
@@ -230,8 +231,8 @@ class App(faust.App):  # type: ignore[misc]
         """Outputs, changelog, offsets, effects: in this order. False when the partitions are no longer ours."""
         async with self._committing:
             began = time.monotonic()
-            if self._surroundings is not None:  # most of the outputs, so that batches need not wait for them below
-                await self._surroundings.producer.hasten()
+            if self._outputs is not None:  # most of the outputs, so that batches need not wait for them below
+                await self._outputs.hasten()
             async with self._lock:  # later batches may be taken while this one's state is written
                 await self._flush_outputs()
                 taken = self._take_changes()
@@ -262,8 +263,8 @@ class App(faust.App):  # type: ignore[misc]
         return TP(self.config.prefix + topic, partition.partition)
 
     async def _flush_outputs(self) -> None:
-        if self._surroundings is not None:
-            await self._surroundings.producer.flush()
+        if self._outputs is not None:
+            await self._outputs.flush()
 
     async def _write_changelog(self, taken: "Changes") -> None:
         """Each partition's changes as one transaction; without changes, now and then, to hear the broker's clock."""
@@ -438,9 +439,10 @@ class App(faust.App):  # type: ignore[misc]
     def _shared(self) -> Surroundings:
         if self._surroundings is None:
             config = self.config
+            self._outputs = Producer(config.bootstrap, max_bytes=config.max_bytes)
             self._surroundings = Surroundings(
                 prefix=config.prefix,
-                producer=Producer(config.bootstrap, max_bytes=config.max_bytes),
+                producer=self._outputs,
                 clock=BrokerClock(),
                 dead_letters=config.dead_letters,
                 partitioner=config.partitioner,

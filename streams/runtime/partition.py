@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
 from streams.runtime.changelog import Changelog
-from streams.runtime.producer import Producer
+from streams.runtime.producer import Headers
 from streams.runtime.progress import BrokerClock, Progress
 from streams.runtime.table import IN_USE, Table
 
@@ -31,6 +31,16 @@ class Record(Protocol):
     key: bytes | None
     value: bytes | None
     headers: Sequence[tuple[str, bytes]]
+
+
+class Sender(Protocol):
+    """Where records go; `room` is the bytes of key and value that one may have."""
+
+    room: int
+
+    def send(
+        self, topic: str, key: bytes | None, value: bytes | None, *, partition: int = -1, headers: Headers = ()
+    ) -> None: ...
 
 
 class Task(Protocol):
@@ -73,7 +83,7 @@ class Surroundings:
     """What the partitions of an app share."""
 
     prefix: str
-    producer: Producer
+    producer: Sender
     dead_letters: str
     partitioner: Callable[[bytes, int], int]
     forwarded_header: str

@@ -125,4 +125,30 @@ class EventProgress:
         return min(self._times[topic].values())
 
 
-Progress = LiveProgress | EventProgress
+class GivenProgress:
+    """Progress as whoever drives the partition says it: `now` is theirs to set, and must not go back."""
+
+    def __init__(self) -> None:
+        self.now = 0
+
+    def read(self, _topic: str, _timestamp: int) -> int:
+        """The broker's clock does not matter here."""
+        return self.now
+
+    def saw(self, _event_time: int) -> int:
+        """Event time does not matter here."""
+        return self.now
+
+    def watermark(self, _topic: str, _source: str, _at: int) -> int:
+        """Watermarks do not matter here."""
+        return self.now
+
+    def is_ahead(self, _topic: str) -> bool:
+        """Records are taken as they are given."""
+        return False
+
+    def leave(self) -> None:
+        """Nobody waits for it."""
+
+
+Progress = LiveProgress | EventProgress | GivenProgress

@@ -1,15 +1,16 @@
-"""`cartwake demo --once --json`, as the README runs it: its figures, and that it leaves nothing behind."""
+"""`cartwake demo --once --json`, as the README runs it: its figures, that it leaves nothing behind, and that the
+laboratory says of its events what the real stages said."""
 
+import asyncio
 import json
 import re
 import socket
 import subprocess
 import sys
 from collections import Counter
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from email.message import EmailMessage
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -17,10 +18,14 @@ import pytest
 
 from cartwake.clock import to_ms
 from cartwake.demo.show import products_of
-from cartwake.demo.story import SHOP_ID, Story, tell
+from cartwake.demo.story import SHOP_ID, STEP, Story, tell
+from cartwake.lab.tally import Tally
+from cartwake.lab.trial import run
 from cartwake.settings import Settings
 from cartwake.topics import CART_EVENTS
 from local import mailbox
+from local.stack import embedded
+from sinks.clickhouse import ClickHouse
 from tests import oracle
 from tests.conftest import free_port
 
@@ -30,6 +35,7 @@ KEYS = {
     "events", "carts", "abandonments", "identified", "messages_sent", "mailbox", "suppressed", "recovered",
     "clickhouse_rows", "console", "seconds",
 }  # fmt: skip
+PORTS = ("kafka_port", "clickhouse_port", "collector_port", "console_port")
 
 
 def _arrivals(story: Story) -> dict[str, list[oracle.Arrival]]:
@@ -107,9 +113,11 @@ def _code(message: EmailMessage) -> str | None:
     return found[0] if found else None
 
 
-def test_the_demo_tells_its_story_and_leaves_nothing_running(tmp_path: Path) -> None:
-    ports = {name: free_port() for name in ("kafka_port", "clickhouse_port", "collector_port", "console_port")}
-    settings = Settings(data_dir=tmp_path, mailbox_port=free_port(below=24_000), **ports)
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, subprocess.CompletedProcess[str]]:
+    """The demo has been shown: its settings, and what it said."""
+    ports = {name: free_port() for name in PORTS}
+    settings = Settings(data_dir=tmp_path_factory.mktemp("demo"), mailbox_port=free_port(below=24_000), **ports)
     done = subprocess.run(
         [sys.executable, "-m", "cartwake", "demo", "--once", "--json"],
         env=settings.environment() | {"PATH": "/usr/bin:/bin"},
@@ -118,12 +126,20 @@ def test_the_demo_tells_its_story_and_leaves_nothing_running(tmp_path: Path) -> 
         timeout=180,
         check=False,
     )
+    return settings, done
+
+
+def test_the_demo_tells_its_story_and_leaves_nothing_running(
+    demo: tuple[Settings, subprocess.CompletedProcess[str]],
+) -> None:
+    settings, done = demo
+    folder = settings.data_dir / "demo"
     assert done.returncode == 0, done.stderr
     figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     assert figures.keys() == KEYS
     assert figures["events"] >= 5_000
     assert figures["carts"] >= 200
-    assert figures["mailbox"] == figures["messages_sent"] == len(mailbox.mails(tmp_path / "demo"))
+    assert figures["mailbox"] == figures["messages_sent"] == len(mailbox.mails(folder))
     assert figures["messages_sent"] > 50
 
     minute = 1_790_000_040_000 // 60_000 * 60_000
@@ -133,7 +149,7 @@ def test_the_demo_tells_its_story_and_leaves_nothing_running(tmp_path: Path) -> 
     assert figures["abandonments"] == expected["abandoned"] - expected["withdrawn"]
     assert figures["recovered"] == expected["recovered"]
 
-    all_ = [mailbox.parse(path) for path in mailbox.mails(tmp_path / "demo")]
+    all_ = [mailbox.parse(path) for path in mailbox.mails(folder)]
     ways = Counter(message["X-Cartwake-Channel"] or "mail" for message in all_)
     assert (ways["sms"], ways["push"]) == (1, 1), "the reader's alone"
     to = Counter(message["To"] for message in all_ if message["X-Cartwake-Channel"] is None)
@@ -147,12 +163,12 @@ def test_the_demo_tells_its_story_and_leaves_nothing_running(tmp_path: Path) -> 
     never = ("quick", "late", "phone", "wrong", "no-consent", "withdrawn", "first")
     assert not {f"{who}@example.com" for who in never} & written
 
-    for port in (*ports.values(), settings.mailbox_port):
+    for port in (*(getattr(settings, name) for name in PORTS), settings.mailbox_port):
         with socket.socket() as probe:
             assert probe.connect_ex(("127.0.0.1", port)) != 0, f"something still listens on {port}"
 
     # the reports, from what lies in ClickHouse, against the story itself
-    left_behind = msgspec.structs.replace(settings, data_dir=tmp_path / "demo")
+    left_behind = msgspec.structs.replace(settings, data_dir=settings.data_dir / "demo")
     rates = _report(left_behind, "abandonment-rate", "--by", "currency")
     for name, number in _rate(outcomes).items():
         assert sum(Decimal(x[name]) for x in rates) == number, name
@@ -166,3 +182,37 @@ def test_the_demo_tells_its_story_and_leaves_nothing_running(tmp_path: Path) -> 
     audited = _report(left_behind, "conservation")
     assert {x["what"]: x["number"] for x in audited if x["part"] == "wrong" and x["number"]} == {}
     assert sum(x["number"] for x in audited if x["part"] == "plans") == sum(x["planned"] for x in counted)
+
+
+def test_the_laboratory_says_what_the_real_stages_said(
+    demo: tuple[Settings, subprocess.CompletedProcess[str]],
+) -> None:
+    settings, done = demo
+    assert done.returncode == 0, done.stderr
+    sms = {"sms_preset": "twilio", "sms_account": "demo", "sms_secret": "demo", "sms_sender": "+15005550006"}
+    settings = msgspec.structs.replace(settings, data_dir=settings.data_dir / "demo", **sms)
+    today = datetime.now(UTC).date()
+    with (
+        embedded(settings, clickhouse=True) as running,
+        ClickHouse.open(running.clickhouse_dsn, running.clickhouse_database) as store,
+    ):
+        before = store.query("SELECT name, total_rows FROM system.tables WHERE database = currentDatabase()")
+        trial = asyncio.run(run(store, running, [], begin=today - timedelta(days=3), end=today))
+        left = store.query("SELECT abandonment_id FROM abandonments WHERE state != 'withdrawn'")
+        plans = store.query("SELECT * FROM plans WHERE request_id = '' AND planned_at IS NOT NULL AND ending != ''")
+        assert store.query("SELECT name, total_rows FROM system.tables WHERE database = currentDatabase()") == before
+
+    tally: Tally = trial.before
+    assert tally.episodes.keys() - tally.withdrawn == {row["abandonment_id"] for row in left}
+    assert len(plans) > 500
+    other = []
+    for row in plans:
+        ours = tally.plans[row["plan_id"]]
+        assert (ours.step, ours.channel, ours.person[1]) == (row["step"], row["channel"], row["subscriber_id"])
+        if (ours.ending, ours.reason) != (row["ending"], row["reason"]):
+            # the demo judges together what is heard within half an hour, the laboratory each at its own moment
+            assert abs(ours.at - to_ms(row["ended_at"])) <= STEP, row
+            other.append(row["ending"])
+    assert len(other) <= len(plans) // 100
+    assert "sent" not in other
+    assert sum(row["ending"] == "sent" for row in plans) > 100

@@ -16,6 +16,12 @@ def test_the_example_of_every_error_is_right() -> None:
     assert len(rules.steps) == 2
 
 
+def test_rules_with_their_defaults_written_out_are_rules() -> None:
+    steps = [{"offer": {"pool": "welcome"}, "variants": [{"name": "a", "share": 100}]}]
+    rules = parse("reminders", {"steps": steps, "quiet_hours": {}})
+    assert parse("reminders", msgspec.to_builtins(rules)) == rules, "this is what lies on the topic"
+
+
 @pytest.mark.parametrize(
     ("value", "said"),
     [
