@@ -20,6 +20,7 @@ COMMANDS = (
     "notice",
     "preview",
     "recommend",
+    "alarms",
     "doctor",
     "dlq",
     "erase",

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cartwake import topics
+from cartwake.alarms import Alarms
 from cartwake.broker import Say, ensure_topics
 from cartwake.secret import secret_of
 from cartwake.settings import Settings
@@ -72,8 +73,8 @@ def purchased() -> Stage[str, None]:
     )
 
 
-def reminders(settings: Settings, shops: Shops, *, say: Say = print) -> App:
-    """Stage 3: the right message, once, to someone who wants it."""
+def reminders(settings: Settings, shops: Shops, *, alarms: Alarms | None = None, say: Say = print) -> App:
+    """Stage 3: the right message, once, to someone who wants it. Messages wait for `alarms` where a shop says so."""
     links = Links(settings.collector_url, secret_of(settings))
     callbacks = Callbacks(settings.collector_url, secret_of(settings))
     offers = Offers(secret_of(settings))
@@ -86,7 +87,13 @@ def reminders(settings: Settings, shops: Shops, *, say: Say = print) -> App:
         key=person.Key,
         state=person.State,
         task=lambda context: Reminders(
-            context, shops=shops, media=media, links=links, number_id=callbacks.number_id, offers=offers
+            context,
+            shops=shops,
+            media=media,
+            links=links,
+            number_id=callbacks.number_id,
+            offers=offers,
+            alarms=alarms,
         ),
         upstream={
             topics.SUBSCRIBER_CARTS.name: {IDENTITY: topics.CART_OUTCOMES.name},
