@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 import sql
+from bench.checkouts import DAY, HOUR, MINUTE, Cart, Memory, World
 from cartwake.clock import rfc3339
 from cartwake.flow import BOUGHT_WINDOWS, ORDER_WINDOWS, PACES
 from sinks.clickhouse import ClickHouse
 from sinks.flow import Flow
 from sinks.migrate import fill, statements
-from tests.checkouts import DAY, HOUR, MINUTE, Cart, Memory, World
 from tests.sinks.records import Kept, put
 
 pytestmark = pytest.mark.stack

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from bench.checkouts import DAY, HOUR, MINUTE, MONDAY, WEEK, Memory, World
 from cartwake.alarms import LONGEST_PAUSE_MS, Alarm, AlarmRules, Alarms, decide, mailed, to_mail
 from cartwake.clock import rfc3339
 from cartwake.flow import Watcher
 from cartwake.model import Alert, Jump
-from tests.checkouts import DAY, HOUR, MINUTE, MONDAY, WEEK, Memory, World
 
 IDLE = 2 * HOUR
 BREAK = MONDAY + 3 * WEEK + 2 * DAY + 18 * HOUR  # a Wednesday, 18:00
