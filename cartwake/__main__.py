@@ -21,6 +21,7 @@ COMMANDS = (
     "notice",
     "preview",
     "recommend",
+    "alarms",
     "doctor",
     "dlq",
     "erase",

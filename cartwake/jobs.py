@@ -1,8 +1,9 @@
 """The regular jobs beside the roles: what each is started with, and the sign that it is at work.
 
-`bounces` reads the mailbox for bounces again and again, `recommend` finds out every day what is bought together. Each
-is a command that stays. It is no member of a group and answers on no port, so it touches a file in the data folder
-while it waits: one that hangs, or is not there, shows by the age of that file.
+`bounces` reads the mailbox for bounces again and again, `recommend` finds out every day what is bought together,
+`alarms` looks each minute whether a checkout is broken. Each is a command that stays. It is no member of a group and
+answers on no port, so it touches a file in the data folder while it waits: one that hangs, or is not there, shows by
+the age of that file.
 """
 
 import threading
@@ -14,8 +15,8 @@ from typing import Final
 from cartwake.errors import ConfigurationError
 from cartwake.settings import Settings
 
-BOUNCES, RECOMMEND = "bounces", "recommend"
-JOBS: Final = (BOUNCES, RECOMMEND)
+BOUNCES, RECOMMEND, ALARMS = "bounces", "recommend", "alarms"
+JOBS: Final = (BOUNCES, RECOMMEND, ALARMS)
 SIGN_S: Final = 20.0  # between two signs of life
 SILENT_S: Final = 600.0  # without one: no run takes so long unless it hangs
 
@@ -27,6 +28,8 @@ def wanted(settings: Settings) -> dict[str, tuple[str, ...]]:
         found[BOUNCES] = ("bounces", "fetch", "--every", settings.bounces_every)
     if settings.recommend_daily:
         found[RECOMMEND] = ("recommend", "--daily", settings.recommend_daily)
+    if settings.alarms_every:
+        found[ALARMS] = ("alarms", "--every", settings.alarms_every)
     return found
 
 
@@ -43,6 +46,12 @@ def said(settings: Settings) -> Iterator[tuple[str, str]]:
         f"what is bought together is found every day at {settings.recommend_daily} UTC"
         if settings.recommend_daily
         else "no time is set, so it does not run (CARTWAKE_RECOMMEND_DAILY=03:00)",
+    )
+    yield (
+        ALARMS,
+        f"the checkouts of all shops are looked at every {settings.alarms_every}"
+        if settings.alarms_every
+        else "no time is set, so no checkout is looked at (CARTWAKE_ALARMS_EVERY=1m)",
     )
 
 

@@ -246,6 +246,38 @@ class Message(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     machine: bool = False  # a scanner or a mail proxy, not the person
 
 
+class Jump(Struct, frozen=True, kw_only=True, gc=False):
+    """What fell: of `of` checkouts in so many minutes `passed` went on, where the share `usual` does.
+
+    `signal` is a step of the checkout, `bought` or `orders`; of orders `of` and `usual` are the number that is usual.
+    """
+
+    signal: str
+    minutes: int
+    of: int
+    passed: int
+    share: float
+    usual: float
+
+
+class Alert(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """A record of `alerts`: one step in the life of one alarm of a shop; `number` counts the shop's alarms."""
+
+    record_id: str
+    type: Literal["alert.opened", "alert.closed", "alert.mailed", "alert.mail_failed"]
+    alert_id: str
+    shop_id: str
+    number: Annotated[int, Meta(ge=1, lt=2**31)]
+    occurred_at: str
+    signal: str | None = None  # what fell most
+    since: str | None = None
+    jumps: tuple[Jump, ...] = ()
+    reason: str | None = None  # of a closing: back, no_data or disabled
+    words: str | None = None
+    about: str | None = None  # of a mail: the type of the record it told of
+    to: str | None = None
+
+
 class OfferCode(Struct, frozen=True, kw_only=True, gc=False):
     """A record of `offer-codes`, keyed by the code: one code of a pool that may be given to one person."""
 
@@ -393,6 +425,7 @@ decode_order_event = _event(_decoder(OrderEvent, ORDER_TYPES, _check_order))
 decode_outcome: Final = msgspec.json.Decoder(CartOutcome).decode
 decode_subscriber_cart: Final = msgspec.json.Decoder(SubscriberCart).decode
 decode_message: Final = msgspec.json.Decoder(Message).decode
+decode_alert: Final = msgspec.json.Decoder(Alert).decode
 decode_offer_code: Final = msgspec.json.Decoder(OfferCode).decode
 decode_setting: Final = msgspec.json.Decoder(Setting).decode
 encode: Final = msgspec.json.Encoder().encode

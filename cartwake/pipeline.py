@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cartwake import topics
+from cartwake.alarms import Alarms
 from cartwake.broker import Say, ensure_topics
 from cartwake.secret import secret_of
 from cartwake.settings import Settings
@@ -74,8 +75,8 @@ def purchased() -> Stage[str, None]:
     )
 
 
-def reminders(settings: Settings, shops: Shops, *, say: Say = print) -> App:
-    """Stage 3: the right message, once, to someone who wants it."""
+def reminders(settings: Settings, shops: Shops, *, alarms: Alarms | None = None, say: Say = print) -> App:
+    """Stage 3: the right message, once, to someone who wants it. Messages wait for `alarms` where a shop says so."""
     links = Links(settings.collector_url, secret_of(settings))
     callbacks = Callbacks(settings.collector_url, secret_of(settings))
     offers = Offers(secret_of(settings))
@@ -83,7 +84,7 @@ def reminders(settings: Settings, shops: Shops, *, say: Say = print) -> App:
     media = channels.of(settings, links, callbacks, mails)
     stage = written(
         lambda context: Reminders(
-            context, shops=shops, media=media, links=links, number_id=callbacks.number_id, offers=offers
+            context, shops=shops, media=media, links=links, number_id=callbacks.number_id, offers=offers, alarms=alarms
         )
     )
     made = app(settings, "reminders", [stage], say)

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, Final
 
+from cartwake import alert_log
+from cartwake.alarms import Alarms
 from cartwake.broker import ensure_topics
 from cartwake.durations import duration
 from cartwake.errors import CartwakeError, SinkUnavailable
@@ -40,8 +42,9 @@ def reminders(settings: Settings) -> None:
     """Stage 3."""
     from cartwake import pipeline
 
-    shops = _shops(settings)
-    _run_app(pipeline.reminders(settings, shops, say=log.warning), settings, 1)
+    shops, alarms = _shops(settings), Alarms()
+    alert_log.follow(settings, alarms)  # until the process ends
+    _run_app(pipeline.reminders(settings, shops, alarms=alarms, say=log.warning), settings, 1)
 
 
 def sink(settings: Settings) -> None:

@@ -26,6 +26,7 @@ _EXAMPLES = {
     "clickhouse_dsn": "clickhouse://cartwake:password@clickhouse.example.com:8123/cartwake",
     "smtp_relays": "smtps://user:password@smtp-1.example.com:465,smtp://user:password@smtp-2.example.com:587",
     "public_url": "https://t.shop.example.com",
+    "console_public_url": "https://carts.shop.example.com",
     "secret": "$(openssl rand -hex 24)",
     "demo_idle": "20s",
     "sms_gateway": "https://sms.example.com/v1/messages",
@@ -104,12 +105,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     # When `cartwake up` has found out what is bought together, UTC; empty: never
     recommend_daily: Annotated[str, Meta(pattern=r"^(([01]\d|2[0-3]):[0-5]\d)?$")] = "03:00"
 
+    # How often `cartwake up` has the checkouts of all shops looked at (docs/alarms.md); empty: never
+    alarms_every: Annotated[str, Meta(pattern=r"^([1-9]\d{0,4}[smhd])?$")] = "1m"
+
     # What shoppers and staff reach. public_url is the collector's address as shoppers see it.
     host: str = "127.0.0.1"
     collector_port: Port = 8001
     console_port: Port = 8000
     metrics_port: Annotated[int, Meta(ge=0, le=65_000)] = 9464  # of streams; reminders and sink: +1, +2; 0: none
     console_hosts: str = ""  # names the console may be called by besides loopback, separated by commas
+    console_public_url: Annotated[str, Meta(pattern=r"^(https?://[^\s/]+\S*)?$")] = ""  # for links in mails to staff
     public_url: Annotated[str, Meta(pattern=r"^(https?://[^\s/]+\S*)?$")] = ""
     secret: Annotated[str, Meta(pattern=r"^(\S.{14,}\S)?$")] = ""  # signs links; empty means one kept in data_dir
     ingest_token: str = ""  # empty means open, which is refused on an address that is not loopback
@@ -138,6 +143,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def console_url(self) -> str:
         """The console's address on this machine, without a slash at the end."""
         return f"http://127.0.0.1:{self.console_port}"
+
+    @property
+    def staff_url(self) -> str:
+        """The console's address as staff reach it, without a slash at the end."""
+        return (self.console_public_url or self.console_url).rstrip("/")
 
     @property
     def has_relay(self) -> bool:

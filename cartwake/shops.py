@@ -1,7 +1,7 @@
 """What a shop has set, from the `settings` topic: every role follows it, there is no other store.
 
-A record's key is `shop_id/name`; `name` is one of `shop`, `carts`, `reminders`, or the name of a template of the shop's
-own: `template:cart.de` of mails, `sms-template:cart.de` of text messages, `push-template:cart.de` of pushes
+A record's key is `shop_id/name`; `name` is one of `shop`, `carts`, `reminders`, `alarms`, or the name of a template of
+the shop's own: `template:cart.de` of mails, `sms-template:cart.de` of text messages, `push-template:cart.de` of pushes
 (`template:cart`: in every language; `template:cart.de-AT`: in that of one country). A shop without a record has the
 defaults below. A wrong record is refused when it is set, and ignored with a warning when it is read.
 """
@@ -17,6 +17,7 @@ import confluent_kafka
 import msgspec
 from msgspec import Meta, Struct
 
+from cartwake.alarms import AlarmRules
 from cartwake.companions import NAME as COMPANIONS
 from cartwake.companions import Companions
 from cartwake.durations import duration, duration_ms
@@ -61,6 +62,7 @@ class Shop(Struct, frozen=True):
     profile: ShopProfile = ShopProfile()
     carts: CartRules = CartRules()
     reminders: ReminderRules = ReminderRules()
+    alarms: AlarmRules = AlarmRules()
     idle_ms: int = IDLE_MS
     templates: dict[str, MailTemplate] = {}
     sms_templates: dict[str, SmsTemplate] = {}
@@ -68,12 +70,13 @@ class Shop(Struct, frozen=True):
 
 
 Template = MailTemplate | SmsTemplate | PushTemplate
-Value = ShopProfile | CartRules | ReminderRules | Template
+Value = ShopProfile | CartRules | ReminderRules | AlarmRules | Template
 
 _KINDS: Final[dict[str, tuple[str, type[Struct]]]] = {
     "shop": ("profile", ShopProfile),
     "carts": ("carts", CartRules),
     "reminders": ("reminders", ReminderRules),
+    "alarms": ("alarms", AlarmRules),
 }
 #: Templates by what their setting's name begins with: the field of `Shop` they are in, and their kind.
 TEMPLATES: Final[dict[str, tuple[str, type[Struct]]]] = {
@@ -86,6 +89,7 @@ _TEMPLATE: Final = re.compile(
 )
 _EXAMPLES: Final[dict[type[Struct], str]] = {
     ReminderRules: EXAMPLE,
+    AlarmRules: '{"admins": ["shop@example.com"], "pause_reminders": true}',
     MailTemplate: '{"subject": "{{ name|default(\'You\') }}, your cart is still here"}',
     SmsTemplate: '{"text": "{{ shop.title }}: still yours: {{ item.name }} {{ recovery_url }} {{ stop }}"}',
     PushTemplate: '{"title": "Still yours", "body": "{{ item.name }} is in your cart."}',

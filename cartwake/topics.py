@@ -32,13 +32,14 @@ SUBSCRIBER_EVENTS: Final = _topic("subscriber-events", "subscriber_id")
 CART_OUTCOMES: Final = _topic("cart-outcomes", "device_id, else cart_id")
 SUBSCRIBER_CARTS: Final = _topic("subscriber-carts", "subscriber_id")
 MESSAGES: Final = _topic("messages", "subscriber_id")
+ALERTS: Final = _topic("alerts", "shop_id", retention_ms="-1")
 OFFER_CODES: Final = _topic("offer-codes", "code", retention_ms="-1")
 SETTINGS: Final = _topic("settings", "shop_id/name", cleanup_policy="compact")
 DEAD_LETTERS: Final = _topic("dead-letters", "the original key", max_message_bytes=str(DEAD_LETTER_BYTES))
 
 ALL: Final = (
     CART_EVENTS, DEVICE_EVENTS, ORDER_EVENTS, SUBSCRIBER_EVENTS, CART_OUTCOMES, SUBSCRIBER_CARTS, MESSAGES,
-    OFFER_CODES, SETTINGS, DEAD_LETTERS,
+    OFFER_CODES, ALERTS, SETTINGS, DEAD_LETTERS,
 )  # fmt: skip
 
 #: Topics that one stage joins by key: partition n of one meets partition n of the other.

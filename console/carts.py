@@ -103,6 +103,7 @@ async def show(reader: CartReader, pages: Pages, request: Request) -> Response:
         asked=asked,
         rows=[(row, lines(row)) for row in page.rows],
         figures=figures(counts, asked),
+        alarms=[x for x in await run_in_threadpool(reader.alarms) if asked.shop in ("", x.shop_id)],
         shops=sorted({count.shop_id for count in counts}),
         views={view: views_href(asked, view) for view in ("tiles", "list")},
         here=replace(asked, back=()).href,

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Literal, Protocol
 
 from cartwake.topics import Topic
-from sinks.carts import CartDetail, CartRow, Count, Page, Standing
+from sinks.carts import CartDetail, CartRow, Count, OpenAlarm, Page, Standing
 
 
 class CartReader(Protocol):
@@ -34,6 +34,10 @@ class CartReader(Protocol):
 
     def counts(self, shop: str | None = None) -> tuple[Count, ...]:
         """Abandonments by shop, state and currency."""
+        ...
+
+    def alarms(self) -> tuple[OpenAlarm, ...]:
+        """Alarms about checkouts that are open, the newest first."""
         ...
 
     def request_result(self, request_id: str) -> tuple[str, str] | None:

@@ -75,13 +75,16 @@ def held_back(person: Person, plan: Plan, *, now: int, shop: Shop) -> Stop | Non
     )
 
 
-def wait(person: Person, plan: Plan, *, now: int, shop: Shop, orders_flow: bool) -> Wait | None:
+def wait(person: Person, plan: Plan, *, now: int, shop: Shop, orders_flow: bool, alarm: bool = False) -> Wait | None:
     """Why the message is put off, and until when, or None. What staff ask for by hand is not put off."""
     if plan.by_hand:
         return None
     if shop.reminders.hold_when_orders_stop and not orders_flow:
         words = "No orders have come for far longer than is usual for this shop, so purchases may be missing."
         return Wait(now + AGAIN_MS, "orders_silent", words)
+    if shop.alarms.pause_reminders and alarm:
+        words = "The shop's checkout does not work as usual (see the alarm), so who comes back could not buy."
+        return Wait(now + AGAIN_MS, "alarm", words)
     quiet = shop.reminders.quiet_hours
     if quiet is not None and (until := _end_of_quiet(quiet, now, _zone(person, shop))) is not None:
         return Wait(until, "quiet_hours", f"It is between {quiet.begin} and {quiet.end} where the person lives.")

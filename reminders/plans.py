@@ -60,7 +60,7 @@ def decide(person: Person, key: Key, *, now: int, shop: Shop) -> Person:
     return _forget(_end_stopped(person, key, now=now), now=now)
 
 
-def wake(person: Person, key: Key, *, now: int, shop: Shop, orders_flow: bool = True) -> Woken:
+def wake(person: Person, key: Key, *, now: int, shop: Shop, orders_flow: bool = True, alarm: bool = False) -> Woken:
     """What time demands: ends, and at most one letter. While one is being sent, the others wait for its result."""
     person = _end_expired(_end_stopped(person, key, now=now), key, now=now)
     for due in sorted(person.plans, key=lambda p: (p.due_at, p.plan_id)):
@@ -70,7 +70,7 @@ def wake(person: Person, key: Key, *, now: int, shop: Shop, orders_flow: bool = 
         if stop is not None:
             person = _end(person, key, due, stop, now=now)
             continue
-        pause = wait(person, due, now=now, shop=shop, orders_flow=orders_flow)
+        pause = wait(person, due, now=now, shop=shop, orders_flow=orders_flow, alarm=alarm)
         if pause is not None:
             person = _put_off(person, key, due, pause, now=now)
             continue

@@ -22,6 +22,7 @@ import msgspec
 from msgspec.structs import replace
 
 from cartwake import topics
+from cartwake.alarms import Alarms
 from cartwake.clock import rfc3339, to_ms
 from cartwake.companions import beside
 from cartwake.errors import InvalidEvent, MailUnavailable
@@ -125,6 +126,7 @@ class Reminders:
         number_id: Callable[[str], str] | None = None,
         offers: Offers | None = None,
         codes: Callable[[Table[Key, Any]], Codes] = Codes,
+        alarms: Alarms | None = None,
     ) -> None:
         self._ctx = ctx
         self._shops = shops
@@ -133,6 +135,7 @@ class Reminders:
         self._number_id = number_id
         self._offers = offers
         self._codes = codes(ctx.table)
+        self._alarms = alarms or Alarms()
         self._pen = asyncio.Lock()  # one message is written after the other, and between them the loop hears others
         self._silent: set[str] = set()
         self._sending = 0
@@ -288,7 +291,8 @@ class Reminders:
             self._save(key, aliases.give_up(state, key, now=now))
             return
         shop = self._shops.of(key[0])
-        woken = plans.wake(state, key, now=now, shop=shop, orders_flow=self._orders_flow(shop, now))
+        flow, alarm = self._orders_flow(shop, now), self._alarms.pauses(key[0], now)
+        woken = plans.wake(state, key, now=now, shop=shop, orders_flow=flow, alarm=alarm)
         while woken.wants is not None:
             woken = self._give(woken.person, key, woken.wants, shop, now)
         person, letter = woken.person, woken.letter

@@ -16,10 +16,21 @@ import sql
 from cartwake.clock import SystemClock, to_ms
 from cartwake.errors import Rejected
 from sinks.clickhouse import ClickHouse
-from sinks.rows import CartDetail, CartLine, CartRow, Count, Mail, Page, Standing, TimelineEntry
+from sinks.rows import CartDetail, CartLine, CartRow, Count, Mail, OpenAlarm, Page, Standing, TimelineEntry
 from sinks.timeline import words
 
-__all__ = ["CartDetail", "CartLine", "CartRow", "Carts", "Count", "Mail", "Page", "Standing", "TimelineEntry"]
+__all__ = [
+    "CartDetail",
+    "CartLine",
+    "CartRow",
+    "Carts",
+    "Count",
+    "Mail",
+    "OpenAlarm",
+    "Page",
+    "Standing",
+    "TimelineEntry",
+]
 
 Sort = Literal["newest", "oldest"]
 
@@ -117,6 +128,10 @@ class Carts:
     def counts(self, shop: str | None = None) -> tuple[Count, ...]:
         """Abandonments by shop, state and currency; withdrawn ones too, under their own state."""
         return tuple(Count(**x) for x in self._rows("counts", shop=shop or ""))
+
+    def alarms(self) -> tuple[OpenAlarm, ...]:
+        """Alarms about checkouts that are open, the newest first."""
+        return tuple(OpenAlarm(**x) for x in self._rows("alarms"))
 
     def request_result(self, request_id: str) -> tuple[str, str] | None:
         """(status, words) of the message that staff asked for with this id, or None while there is none yet.

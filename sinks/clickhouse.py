@@ -132,7 +132,12 @@ class ClickHouse:
         Repeating a call with the same token and body is safe: ClickHouse drops what it already has
         (`insert_deduplication_token`, within the window of the table).
         """
-        settings = {"insert_deduplication_token": token, "max_partitions_per_insert_block": 0, "async_insert": 0}
+        settings = {
+            "insert_deduplication_token": token,
+            "deduplicate_blocks_in_dependent_materialized_views": 1,  # what a view missed in a crash, it gets now
+            "max_partitions_per_insert_block": 0,
+            "async_insert": 0,
+        }
         self._call(lambda: self._client.command(statement, data=body, settings=settings))
 
     def query(self, statement: str, parameters: Parameters | None = None) -> list[Row]:

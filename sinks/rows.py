@@ -131,6 +131,17 @@ class Count:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OpenAlarm:
+    """An alarm about a shop's checkout that is not over; `words` is a sentence for staff."""
+
+    alert_id: str
+    shop_id: str
+    since: datetime
+    opened_at: datetime
+    words: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
     """How things stand with a person when a mail by hand is thought of, as far as the store knows.
 

@@ -38,7 +38,12 @@ def get(name: str | None, shop: str) -> None:
     with embedded(settings_file.load(), kafka=True, say=_say) as settings:
         follow(settings, shops)()
     found = shops.of(shop)
-    values: dict[str, Any] = {"shop": found.profile, "carts": found.carts, "reminders": found.reminders}
+    values: dict[str, Any] = {
+        "shop": found.profile,
+        "carts": found.carts,
+        "reminders": found.reminders,
+        "alarms": found.alarms,
+    }
     for prefix, (field, _) in TEMPLATES.items():
         values |= {f"{prefix}:{key}": template for key, template in sorted(getattr(found, field).items())}
     _write(values if name is None else values.get(name, default))

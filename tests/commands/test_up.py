@@ -87,7 +87,7 @@ def test_jobs_are_at_work_started_again_and_stopped_with_the_rest(
         for job in jobs.JOBS:
             until(lambda job=job: at_work(running, job).fine, f"{job} is at work")  # type: ignore[misc]
         first = supervisor.pids()
-        assert list(first) == ["bounces", "recommend"]
+        assert list(first) == ["bounces", "recommend", "alarms"]
         os.kill(first["bounces"], signal.SIGKILL)
         mailbox.mails.append(Stored(2, returned(2, topics)))
         until(lambda: person_id("p2@example.com") in bounced(topics), "the job is there again")
@@ -105,7 +105,7 @@ def test_jobs_are_at_work_started_again_and_stopped_with_the_rest(
 def test_up_says_what_each_job_does_and_hands_it_the_secret_that_mails_are_signed_with(
     topics: Settings, mailbox: Imap
 ) -> None:
-    settings = with_mailbox(topics, mailbox, secret="", recommend_daily="", metrics_port=0)
+    settings = with_mailbox(topics, mailbox, secret="", recommend_daily="", alarms_every="", metrics_port=0)
     mailbox.mails.clear()
     process = subprocess.Popen(
         [sys.executable, "-m", "cartwake", "up"],
@@ -125,12 +125,13 @@ def test_up_says_what_each_job_does_and_hands_it_the_secret_that_mails_are_signe
     assert process.returncode == 0, output
     assert "\nbounces    the mailbox is read every 1s\n" in output
     assert "\nrecommend  no time is set, so it does not run (CARTWAKE_RECOMMEND_DAILY=03:00)\n" in output
+    assert "\nalarms     no time is set, so no checkout is looked at (CARTWAKE_ALARMS_EVERY=1m)\n" in output
     assert "!! bounces" not in output
     assert not (settings.data_dir / "logs" / "recommend.log").exists()
 
 
 def test_without_a_mailbox_none_is_read_and_that_is_said() -> None:
-    assert list(jobs.wanted(Settings())) == ["recommend"]
+    assert list(jobs.wanted(Settings())) == ["recommend", "alarms"]
     assert dict(jobs.said(Settings()))["bounces"] == (
         "no mailbox is set, so none is read (CARTWAKE_BOUNCES_URL, docs/mail-feedback.md)"
     )
@@ -170,7 +171,7 @@ def test_doctor_looks_into_the_mailbox_and_takes_nothing_out(settings: Settings,
     assert (box.fine, box.words) == (True, "mailbox for bounces at 127.0.0.1 takes the log-in; mails waiting: 1")
     assert (sign.fine, "bounces is not at work here" in sign.words) == (None, True)
     assert len(mailbox.mails) == 2
-    box, _, recommend = doctor.of_jobs(msgspec.structs.replace(asked, bounces_password="wrong"))
+    box, _, recommend, *_ = doctor.of_jobs(msgspec.structs.replace(asked, bounces_password="wrong"))
     assert box.fine is False
     assert "refused the user" in box.way_out
     assert "recommend" in recommend.words

@@ -12,7 +12,7 @@ import msgspec
 from cartwake.errors import Rejected
 from cartwake.model import Item, encode
 from cartwake.topics import Topic
-from sinks.carts import CartDetail, CartLine, CartRow, Count, Mail, Page, Standing, TimelineEntry
+from sinks.carts import CartDetail, CartLine, CartRow, Count, Mail, OpenAlarm, Page, Standing, TimelineEntry
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 SHIRT = Item(sku="A1", name="Blue shirt", quantity=2, price=Decimal("19.99"), image="https://shop.example/a1.png")
@@ -101,6 +101,7 @@ class MemoryCarts:
         self.outcomes: dict[str, tuple[str, str]] = {}
         self.said: dict[tuple[str, str, str], str] = {}
         self.people: list[Standing] = []
+        self.open_alarms: tuple[OpenAlarm, ...] = ()
         self.broken: Exception | None = None
 
     def page(
@@ -155,6 +156,10 @@ class MemoryCarts:
             )
             for key, rows in sorted(groups.items())
         )
+
+    def alarms(self) -> tuple[OpenAlarm, ...]:
+        self._fail()
+        return self.open_alarms
 
     def request_result(self, request_id: str) -> tuple[str, str] | None:
         self._fail()

@@ -6,9 +6,10 @@ import pytest
 
 from cartwake.errors import SinkUnavailable
 from cartwake.model import Item
+from sinks.carts import OpenAlarm
 from tests.console.browser import parsed, words
 from tests.console.conftest import Open
-from tests.console.memory import SHIRT, MemoryCarts, nobody, row
+from tests.console.memory import NOON, SHIRT, MemoryCarts, nobody, row
 
 
 def test_the_front_page_leads_to_the_carts(opened: Open) -> None:
@@ -184,3 +185,16 @@ def test_a_fault_of_ours_is_a_page_without_its_insides(opened: Open) -> None:
     assert answer.status_code == 500
     assert "secret inside" not in answer.text
     assert "default-src 'none'" in answer.headers["content-security-policy"]
+
+
+def test_an_open_alarm_is_at_the_top_and_what_it_says_is_no_markup(opened: Open) -> None:
+    carts = MemoryCarts([row(1)])
+    assert "Alarm:" not in opened(carts).get("/carts").text
+    carts.open_alarms = (
+        OpenAlarm(alert_id="a1", shop_id="<b>main", since=NOON, opened_at=NOON, words="Of 20 shoppers 0 went on."),
+    )
+    page = opened(carts).get("/carts").text
+    assert 'role="alert"' in page
+    assert "shop &lt;b&gt;main does not work as usual" in page
+    assert "Of 20 shoppers 0 went on." in page
+    assert "Alarm:" not in opened(carts).get("/carts?shop=other").text

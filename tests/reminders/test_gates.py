@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from cartwake.clock import rfc3339, to_ms
-from cartwake.model import Consent, OfferCode, PushTarget, Setting
+from cartwake.model import Alert, Consent, OfferCode, PushTarget, Setting
 from reminders.outcomes import Failed, Uncertain
 from reminders.rhythm import MISSED, Rhythm, flows, heard, missed
 from tests.reminders.world import ANA, DAY, HOUR, MINUTE, T0, Server, World, cart, event
@@ -236,6 +236,43 @@ def test_a_shop_can_switch_that_off() -> None:
         world.hear(event("purchased", moment, email="b@example.com", order_id=f"o-{moment}"), at=moment)
     world.hear(cart(consent=True), at=T0)
     assert world.time(T0 + HOUR).work().said == ["sent"]
+
+
+# -- alarms ------------------------------------------------------------------------------------------------------
+def alert(kind: str, at: int) -> Alert:
+    return Alert(
+        record_id=kind,
+        type=f"alert.{kind}",
+        alert_id="a1",
+        shop_id="main",
+        number=1,
+        occurred_at=rfc3339(at),  # type: ignore[arg-type]
+    )
+
+
+@pytest.mark.parametrize(("pauses", "sent_at"), [(True, T0 + 2 * HOUR + 5 * MINUTE), (False, T0 + HOUR)])
+def test_while_an_alarm_is_open_sends_wait_where_the_shop_has_said_so(pauses: bool, sent_at: int) -> None:
+    world = World(delay="1h")
+    world.shops.apply(Setting(shop_id="main", name="alarms", value={"pause_reminders": pauses}))
+    world.alarms.apply(alert("opened", T0 + 50 * MINUTE), T0 + 50 * MINUTE)
+    world.hear(cart(consent=True), at=T0).work()
+    for minutes in range(55, 120, 5):
+        world.time(T0 + minutes * MINUTE).work()
+    world.alarms.apply(alert("closed", T0 + 2 * HOUR), T0 + 2 * HOUR)
+    world.time(T0 + 2 * HOUR + 5 * MINUTE).work()
+    assert world.held == (["alarm"] if pauses else [])
+    assert [(m.type, m.occurred_at) for m in world.ends if m.type == "message.sent"] == [
+        ("message.sent", rfc3339(sent_at))
+    ]
+
+
+def test_what_is_asked_for_by_hand_does_not_wait_for_an_alarm() -> None:
+    world = World(delay="3h")
+    world.shops.apply(Setting(shop_id="main", name="alarms", value={"pause_reminders": True}))
+    world.alarms.apply(alert("opened", T0), T0)
+    world.hear(cart(consent=True), at=T0)
+    world.hear(event("reminder_requested", T0 + MINUTE, cart_id="c-1", requested_by="staff"), at=T0 + MINUTE).work()
+    assert "sent" in world.said
 
 
 # -- offers ----------------------------------------------------------------------------------------------------

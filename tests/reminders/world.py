@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from cartwake import topics
+from cartwake.alarms import Alarms
 from cartwake.clock import rfc3339
 from cartwake.errors import MailUnavailable
 from cartwake.model import (
@@ -172,6 +173,7 @@ class World:
         self.shops = Shops()
         rules = {"steps": [{"after": delay}]} | rules
         self.shops.apply(Setting(shop_id="main", name="reminders", value=rules))
+        self.alarms = Alarms()
         self.partition = 0
         self.topic = ""
         self.progress = 0
@@ -190,7 +192,7 @@ class World:
         self.effects = []
         renderer = Renderer(links=LINKS, mail_from="Shop <carts@shop.example.com>")
         media = {"email": Medium(renderer, self.server)}
-        self.task = Reminders(self, shops=self.shops, media=media, links=LINKS)
+        self.task = Reminders(self, shops=self.shops, media=media, links=LINKS, alarms=self.alarms)
         self.table.restore()
         self.task.on_restored()
 

@@ -2,15 +2,16 @@
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
-from cartwake.clock import to_datetime
+from cartwake.clock import rfc3339, to_datetime, to_ms
 from cartwake.errors import Rejected
 from sinks.carts import Carts, cursor_of, lines, read_cursor
 from sinks.clickhouse import ClickHouse
 from sinks.timeline import products, words
-from tests.sinks.records import NOON, event, match, message, outcome, put
+from tests.sinks.records import HOUR, NOON, event, match, message, outcome, put
 
 
 @pytest.fixture
@@ -167,3 +168,19 @@ def test_lines_and_words_survive_anything() -> None:
             for kind in ("cart.updated", "order.placed", "device.identified", "cart.unmatched", "message.sent", "?"):
                 assert words(source, kind, strange)
     assert products([{"sku": str(x)} for x in range(6)]) == "0, 1, 2, 3 and 2 more"
+
+
+@pytest.mark.stack
+def test_open_alarms_are_those_that_were_not_closed(client: ClickHouse, carts: Carts) -> None:
+    def alert(number: int, kind: str, **more: str) -> dict[str, Any]:
+        return {
+            "record_id": f"{number}-{kind}", "type": f"alert.{kind}", "alert_id": f"a{number}", "shop_id": "main",
+            "number": number, "occurred_at": rfc3339(NOON + number * HOUR), "words": "It fell.",
+        } | more  # fmt: skip
+
+    assert carts.alarms() == ()
+    for _ in range(2):
+        put(client, "alerts", alert(1, "opened"), alert(1, "closed"), alert(2, "opened", since=rfc3339(NOON)))
+    (alarm,) = carts.alarms()
+    assert (alarm.alert_id, alarm.shop_id, alarm.words) == ("a2", "main", "It fell.")
+    assert (to_ms(alarm.since), to_ms(alarm.opened_at)) == (NOON, NOON + 2 * HOUR)
