@@ -14,6 +14,7 @@ COMMANDS = (
     "run",
     "replay",
     "report",
+    "sql",
     "audit",
     "offers",
     "remind",

@@ -54,6 +54,11 @@ def money(value: Decimal) -> str:
     return f"{whole}.{places.rstrip('0').ljust(2, '0')}"
 
 
+def visible(text: str) -> str:
+    """`text` without what a terminal would obey."""
+    return _CONTROL.sub("\ufffd", text)
+
+
 def _is_number(value: object) -> bool:
     return isinstance(value, int | Decimal) and not isinstance(value, bool)
 
@@ -61,10 +66,10 @@ def _is_number(value: object) -> bool:
 def _csv(report: Report, out: TextIO) -> None:
     writer = csv.writer(out)
     writer.writerow(report.columns)
-    writer.writerows([_cell(value) for value in row] for row in report.rows)
+    writer.writerows([cell(value) for value in row] for row in report.rows)
 
 
-def _cell(value: object) -> str:
+def cell(value: object) -> str:
     """Numbers stay numbers, also negative ones; a text a spreadsheet would run is quoted (OWASP, CSV injection)."""
     text = plain(value)
     return f"'{text}" if text.startswith(_FORMULA) and not _is_number(value) else text
@@ -105,7 +110,7 @@ def _table(report: Report, out: TextIO) -> None:
         right = bool(report.rows) and all(_is_number(row[number]) for row in report.rows)
         table.add_column(Text(name), justify="right" if right else "left", overflow="fold")
     for row in report.rows:
-        table.add_row(*(Text(_CONTROL.sub("\ufffd", plain(value))) for value in row))
+        table.add_row(*(Text(visible(plain(value))) for value in row))
     Console(file=out, highlight=False, width=None if out.isatty() else _WIDTH).print(table)
 
 
