@@ -1,5 +1,6 @@
 """`cartwake doctor`: each part is looked at, and what is wrong comes with the way out."""
 
+import re
 import signal
 import socket
 import subprocess
@@ -61,9 +62,10 @@ def test_shops_that_write_are_named(run: Run, topics: Settings, store: ClickHous
 def test_the_analysts_user_is_tried(settings: Settings, store: ClickHouse, tmp_path: Path) -> None:
     own = msgspec.structs.replace(settings, clickhouse_dsn="", data_dir=tmp_path, clickhouse_port=free_port())
     assert "analysts connect as analyst: cartwake sql --show-connection" in [x.words for x in doctor.of_clickhouse(own)]
-    wrong = msgspec.structs.replace(settings, analyst_dsn=settings.clickhouse_dsn.replace("cartwake:", "cartwake:x", 1))
+    wrong = msgspec.structs.replace(settings, analyst_dsn=re.sub(r":[^:@/]+@", ":wrong@", settings.clickhouse_dsn))
     *_, last = doctor.of_clickhouse(wrong)
-    assert (last.fine, last.words) == (False, "analysts can't connect as cartwake")
+    assert last.fine is False
+    assert last.words.startswith("analysts can't connect as ")
 
 
 def test_what_is_missing_is_named_with_its_command(run: Run, settings: Settings) -> None:
