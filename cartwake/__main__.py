@@ -15,6 +15,7 @@ COMMANDS = (
     "replay",
     "lab",
     "report",
+    "sql",
     "audit",
     "offers",
     "remind",

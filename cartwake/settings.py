@@ -24,6 +24,7 @@ _RELAYS = r"^\s*(smtps?://[^\s,]+([\s,]+smtps?://[^\s,]+)*)?\s*$"
 _EXAMPLES = {
     "kafka_bootstrap": "kafka-1.example.com:9092,kafka-2.example.com:9092",
     "clickhouse_dsn": "clickhouse://cartwake:password@clickhouse.example.com:8123/cartwake",
+    "analyst_dsn": "clickhouse://analyst:password@clickhouse.example.com:8123/cartwake",
     "smtp_relays": "smtps://user:password@smtp-1.example.com:465,smtp://user:password@smtp-2.example.com:587",
     "public_url": "https://t.shop.example.com",
     "console_public_url": "https://carts.shop.example.com",
@@ -54,6 +55,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     clickhouse_port: Port = 8123
     clickhouse_password: str = ""  # of the embedded engine; empty means one made and kept in data_dir
     clickhouse_database: Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")] = "cartwake"
+    # The analysts' user, who only reads. An empty DSN means the embedded engine's, else clickhouse_dsn read-only
+    analyst_dsn: Annotated[str, Meta(pattern=r"^(clickhouse[a-z]*://\S+)?$")] = ""
+    analyst_password: str = ""  # of the embedded engine's `analyst`; empty means one made and kept in data_dir
     retention_days: Annotated[int, Meta(ge=1, le=3650)] = 90
 
     # Mail: neither smtp_host nor smtp_relays means the local mailbox on 127.0.0.1:mailbox_port

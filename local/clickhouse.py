@@ -1,7 +1,8 @@
 """The real ClickHouse engine on this machine, behind ClickHouse's own HTTP interface, on loopback.
 
 `python -m local.clickhouse --data-dir D --port P --user U` opens the engine once and serves it. The password is
-CARTWAKE_CLICKHOUSE_PASSWORD, else what stands in `D/clickhouse.password`, made when absent.
+CARTWAKE_CLICKHOUSE_PASSWORD, else what stands in `D/clickhouse.password`, made when absent. A second user, `analyst`,
+only reads (local/reader.py); its password is CARTWAKE_ANALYST_PASSWORD, else what stands in `D/analyst.password`.
 """
 
 import argparse
@@ -17,18 +18,25 @@ from pathlib import Path
 from urllib.parse import quote
 
 from cartwake.errors import CartwakeError, ConfigurationError
-from local import lock
+from local import lock, reader
 
 USER = "cartwake"
 CLOSE_BOUND_S = 8.0
 PASSWORD_VARIABLE = "CARTWAKE_CLICKHOUSE_PASSWORD"  # noqa: S105 - the variable's name
+READER_VARIABLE = "CARTWAKE_ANALYST_PASSWORD"
 
 
 def password(data_dir: Path, given: str = "") -> str:
     """`given`, else the environment's, else the one that is made once and kept in `data_dir/clickhouse.password`."""
-    if given := given or os.environ.get(PASSWORD_VARIABLE, ""):
-        return given
-    path = data_dir / "clickhouse.password"
+    return given or os.environ.get(PASSWORD_VARIABLE, "") or _kept(data_dir, data_dir / "clickhouse.password")
+
+
+def reader_password(data_dir: Path, given: str = "") -> str:
+    """The same for the user that only reads, kept in `data_dir/analyst.password`."""
+    return given or os.environ.get(READER_VARIABLE, "") or _kept(data_dir, data_dir / "analyst.password")
+
+
+def _kept(data_dir: Path, path: Path) -> str:
     data_dir.mkdir(parents=True, exist_ok=True)
     for _ in range(50):
         with contextlib.suppress(FileExistsError):
@@ -44,6 +52,11 @@ def password(data_dir: Path, given: str = "") -> str:
 def dsn(data_dir: Path, port: int, database: str, given: str = "") -> str:
     """`clickhouse://user:password@127.0.0.1:port/database` of the embedded ClickHouse of `data_dir`."""
     return f"clickhouse://{USER}:{quote(password(data_dir, given), safe='')}@127.0.0.1:{port}/{database}"
+
+
+def reader_dsn(data_dir: Path, port: int, database: str, given: str = "") -> str:
+    """The same for the user that only reads."""
+    return f"clickhouse://{reader.USER}:{quote(reader_password(data_dir, given), safe='')}@127.0.0.1:{port}/{database}"
 
 
 def answers(port: int, timeout_s: float = 1.0) -> bool:
@@ -75,7 +88,9 @@ def main() -> int:
         lock.refuse_taken(arguments.port, "the embedded ClickHouse", "CARTWAKE_CLICKHOUSE_PORT=18123")
         held = lock.take(arguments.data_dir / "clickhouse.lock", arguments.port, "ClickHouse")
         folder = (arguments.data_dir / "clickhouse").resolve()
-        server = clickhouse_http.Server(folder, arguments.user, password(arguments.data_dir))
+        server = clickhouse_http.Server(
+            folder, arguments.user, password(arguments.data_dir), reader_password(arguments.data_dir)
+        )
         if arguments.database:
             server.make_database(arguments.database)
     except CartwakeError as exc:

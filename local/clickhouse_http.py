@@ -6,13 +6,11 @@ Left out, with a clear answer: external data (multipart) and brotli. `session_id
 import asyncio
 import base64
 import binascii
-import contextlib
 import hmac
 import json
 import re
 import secrets
 import tempfile
-import threading
 import uuid
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -24,8 +22,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from cartwake.errors import CartwakeError, ConfigurationError
-from local import codings
+from cartwake.errors import ConfigurationError
+from local import codings, reader
+from local.engine import EngineError, Session
 from local.statement import Statement, read
 
 HEAD = 256 * 1024  # ClickHouse's own max_query_size
@@ -57,32 +56,12 @@ _CONTENT_TYPES = (
     ("XML", "application/xml; charset=UTF-8"),
     ("Pretty", "text/plain; charset=UTF-8"),
 )
-# ClickHouse's exceptionCodeToHTTPStatus, without what can't happen here; the rest is 500
-_STATUS = {
-    **dict.fromkeys((6, 25, 26, 27, 38, 41, 53, 62, 72, 117, 167, 168, 321), 400),
-    **dict.fromkeys((46, 47, 50, 56, 60, 63, 73, 81, 115), 404),
-    **{48: 501, 159: 408, 192: 403, 193: 403, 209: 503, 241: 507, 516: 403},
-}
-_CODE = re.compile(r"Code: (\d+)\. ")
-
-
-class EngineError(CartwakeError):
-    """The engine said no; `code` is ClickHouse's number for the reason."""
-
-    def __init__(self, message: str, code: int | None = None, status: int | None = None) -> None:
-        found = _CODE.search(message)
-        if code is None:
-            code = int(found[1]) if found else 1001
-        text = message[found.start() :] if found else f"Code: {code}. DB::Exception: {message}"
-        super().__init__(text)
-        self.code = code
-        self.status = status or _STATUS.get(code, 500)
 
 
 class Server:
     """ClickHouse's HTTP interface over one engine."""
 
-    def __init__(self, folder: Path, user: str, password: str) -> None:
+    def __init__(self, folder: Path, user: str, password: str, reader_password: str) -> None:
         import chdb  # noqa: PLC0415 - 0.3 s and 500 MB of library that only this process wants
 
         self._connect: Callable[[], Any] = lambda: chdb.connect(str(folder))
@@ -93,8 +72,13 @@ class Server:
                 f"The ClickHouse engine can't open {folder}: {exc}. "
                 "Name another folder: CARTWAKE_DATA_DIR=/var/lib/cartwake"
             ) from exc
-        self._user, self._password = user.encode(), password.encode()
+        self._passwords = {user: password.encode(), reader.USER: reader_password.encode()}
         self._pool = ThreadPoolExecutor(16, thread_name_prefix="query")
+        self._readers_pool = ThreadPoolExecutor(reader.AT_ONCE, thread_name_prefix="reader")
+        self._table_functions = frozenset(
+            self._root.query("SELECT name FROM system.table_functions", "TabSeparated").bytes().decode().split()
+        )
+        self._database = ""
         self.version = self._root.query("SELECT version()", "TabSeparated").bytes().decode().strip()
         everything = ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"]
         self.app = Starlette(
@@ -106,12 +90,14 @@ class Server:
         )
 
     def make_database(self, name: str) -> None:
-        """Create database `name` if it is not there; `name` is a plain identifier."""
+        """Create database `name` if it is not there; `name` is a plain identifier. Analysts begin in it."""
+        self._database = name
         self._root.query(f"CREATE DATABASE IF NOT EXISTS `{name}`", "TabSeparated")
 
     def close(self) -> None:
         """Close the engine; what was answered is on disk."""
         self._pool.shutdown(cancel_futures=True)
+        self._readers_pool.shutdown(cancel_futures=True)
         self._root.close()
 
     async def _answer(self, request: Request) -> Response:
@@ -119,8 +105,7 @@ class Server:
         try:
             if request.method == "GET" and not request.query_params.get("query"):
                 return await _ok(request)
-            self._authenticate(request)
-            response = await self._run(request)
+            response = await self._run(request, reads=self._authenticate(request) == reader.USER)
         except EngineError as exc:
             body = f"{exc} (version {self.version} (official build))\n"
             response = PlainTextResponse(body, exc.status, {"X-ClickHouse-Exception-Code": str(exc.code)})
@@ -131,18 +116,19 @@ class Server:
         response.headers["X-ClickHouse-Timezone"] = "UTC"
         return response
 
-    def _authenticate(self, request: Request) -> None:
+    def _authenticate(self, request: Request) -> str:
+        """Who asks."""
         user, password = _credentials(request)
-        right_user = hmac.compare_digest(user.encode(), self._user)
-        right_password = hmac.compare_digest(password.encode(), self._password)
-        if not (right_user and right_password):
+        right_password = hmac.compare_digest(password.encode(), self._passwords.get(user, secrets.token_bytes()))
+        if not right_password:
             raise EngineError(
                 f"{user}: Authentication failed: password is incorrect, or there is no user with such name. "
                 "(AUTHENTICATION_FAILED)",
                 516,
             )
+        return user
 
-    async def _run(self, request: Request) -> Response:
+    async def _run(self, request: Request, *, reads: bool) -> Response:
         body = _Body(request)
         asked = request.query_params.get("query", "").encode()
         head = asked if asked.strip() else await body.take(HEAD)
@@ -158,30 +144,33 @@ class Server:
             raise EngineError("Multi-statements are not allowed (SYNTAX_ERROR)", 62)
         if not statement.text.strip():
             raise EngineError("Empty query (SYNTAX_ERROR)", 62)
-        session = _Session(await self._work(self._handle, request))
+        pool, settings, database = self._pool, _settings(request), _database(request)
+        if reads:
+            try:
+                reader.check(statement.text, self._table_functions)
+                settings = reader.settings(settings)
+            except reader.Refused as exc:
+                raise EngineError(str(exc), exc.code) from exc
+            pool, database = self._readers_pool, database or self._database
+        session = Session(await self._work(self._handle, database, settings, pool=pool), pool)
         try:
             if statement.data_format is not None:
                 response = await self._insert(session, statement, body)
             else:
                 response = await self._query(session, statement, request)
         except BaseException:
-            self._pool.submit(session.end)
+            pool.submit(session.end)
             raise
         if not isinstance(response, StreamingResponse):
-            await self._work(session.end)
+            await self._work(session.end, pool=pool)
         return response
 
-    def _handle(self, request: Request) -> Any:
+    def _handle(self, database: str, settings: dict[str, str]) -> Any:
         """A connection of its own for the request, so that no setting outlives it (0.3 ms)."""
         handle = self._connect()
         try:
-            arguments = dict(request.query_params)
-            database = arguments.get("database") or request.headers.get("x-clickhouse-database")
             if database and database != "default":
                 handle.query("USE `{}`".format(database.replace("\\", "\\\\").replace("`", "\\`")))
-            if request.method == "GET":
-                arguments["readonly"] = arguments.get("readonly", "0").replace("0", "2")
-            settings = {k: v for k, v in arguments.items() if k not in _TRANSPORT}
             readonly = settings.pop("readonly", None)
             for name, value in [*settings.items(), *([("readonly", readonly)] if readonly else [])]:
                 if not re.fullmatch(r"\w+", name):
@@ -195,7 +184,7 @@ class Server:
             raise
         return handle
 
-    async def _insert(self, session: "_Session", statement: Statement, body: "_Body") -> Response:
+    async def _insert(self, session: Session, statement: Statement, body: "_Body") -> Response:
         if statement.input_at is not None:
             return await self._insert_select(session, statement, body)
         await self._work(session.begin_insert, statement.text.decode(), statement.data_format)
@@ -203,7 +192,7 @@ class Server:
             await self._work(session.append, piece)
         return _written(*await self._work(session.finish))
 
-    async def _insert_select(self, session: "_Session", statement: Statement, body: "_Body") -> Response:
+    async def _insert_select(self, session: Session, statement: Statement, body: "_Body") -> Response:
         """`INSERT … SELECT … FROM input(…)`: the engine reads the rows from a file instead."""
         at, name = statement.input_at or 0, statement.data_format
         with tempfile.NamedTemporaryFile(suffix=".rows") as file:
@@ -215,7 +204,7 @@ class Server:
             result = await self._work(session.query, text.decode(), "TabSeparated")
         return _written(result.rows_read(), result.bytes_read())
 
-    async def _query(self, session: "_Session", statement: Statement, request: Request) -> Response:
+    async def _query(self, session: Session, statement: Statement, request: Request) -> Response:
         name = statement.answer or (
             request.query_params.get("default_format") or request.headers.get("x-clickhouse-format") or "TabSeparated"
         )
@@ -230,27 +219,27 @@ class Server:
             headers["Content-Encoding"] = coding
         sql = statement.text.decode(errors="surrogateescape")
         if not statement.gives_rows or name.lower() not in _STREAMED:
-            result = await self._work(session.query, sql, name)
+            result = await self._work(session.query, sql, name, pool=session.pool)
             headers["X-ClickHouse-Summary"] = json.dumps(
                 {"read_rows": str(result.rows_read()), "read_bytes": str(result.bytes_read())}
             )
             content = result.bytes() or b""
             return Response(codings.whole(coding, content) if coding else content, headers=headers)
-        await self._work(session.begin_query, sql, name)
-        first = await self._work(session.fetch)
+        await self._work(session.begin_query, sql, name, pool=session.pool)
+        first = await self._work(session.fetch, pool=session.pool)
         tag = secrets.token_hex(8)
         headers["X-ClickHouse-Exception-Tag"] = tag
         return StreamingResponse(self._blocks(session, first, coding, tag), headers=headers)
 
     async def _blocks(
-        self, session: "_Session", block: bytes | None, coding: str | None, tag: str
+        self, session: Session, block: bytes | None, coding: str | None, tag: str
     ) -> AsyncIterator[bytes]:
         encoder = codings.Encoder(coding)
         try:
             while block is not None:
                 yield await self._work(encoder.add, block)
                 try:
-                    block = await self._work(session.fetch)
+                    block = await self._work(session.fetch, pool=session.pool)
                 except EngineError as exc:  # the status is sent: say it as ClickHouse 25.11 and later do
                     message = f"{exc}\n"
                     end = f"{len(message)} {tag}\r\n__exception__\r\n"
@@ -259,64 +248,15 @@ class Server:
                     raise
             yield encoder.end()
         finally:
-            self._pool.submit(session.end)
+            session.pool.submit(session.end)
 
-    async def _work(self, act: Callable[..., _T], *arguments: Any) -> _T:
+    async def _work(self, act: Callable[..., _T], *arguments: Any, pool: ThreadPoolExecutor | None = None) -> _T:
         """Do it in a thread, so that a slow query holds up nobody; an engine's error becomes ours."""
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self._pool, act, *arguments)
+            return await loop.run_in_executor(pool or self._pool, act, *arguments)
         except RuntimeError as exc:  # what chdb raises
             raise EngineError(str(exc)) from exc
-
-
-class _Session:
-    """One request's connection. One call at a time: chDB hangs when two threads act on one connection."""
-
-    def __init__(self, handle: Any) -> None:
-        self._handle = handle
-        self._open: Any = None  # a stream of rows, in or out
-        self._turn = threading.Lock()
-
-    def query(self, sql: str, name: str) -> Any:
-        """Do it all at once."""
-        with self._turn:
-            return self._handle.query(sql, name)
-
-    def begin_query(self, sql: str, name: str) -> None:
-        """Begin to fetch rows."""
-        with self._turn:
-            self._open = self._handle.send_query(sql, name)
-
-    def fetch(self) -> bytes | None:
-        """The next rows; None at the end."""
-        with self._turn:
-            block = self._open.fetch()
-            return None if block is None else block.bytes()
-
-    def begin_insert(self, sql: str, name: str) -> None:
-        """Begin to insert rows."""
-        with self._turn:
-            self._open = self._handle.send_insert(sql, name)
-
-    def append(self, rows: bytes) -> None:
-        """Insert more rows."""
-        with self._turn:
-            self._open.append(rows)
-
-    def finish(self) -> tuple[int, int]:
-        """Commit the insert; how many rows and bytes it wrote."""
-        with self._turn:
-            done, self._open = self._open.finish(), None
-            return done.rows_written, done.bytes_written
-
-    def end(self) -> None:
-        """Cancel what is open and close; waits for a call that is still going on."""
-        with self._turn:
-            if self._open is not None:
-                with contextlib.suppress(RuntimeError):
-                    self._open.cancel()
-            self._handle.close()
 
 
 class _Body:
@@ -367,6 +307,18 @@ def _written(rows: int, size: int) -> Response:
 
 async def _ok(_: Request) -> Response:
     return PlainTextResponse("Ok.\n")
+
+
+def _database(request: Request) -> str:
+    return request.query_params.get("database") or request.headers.get("x-clickhouse-database") or ""
+
+
+def _settings(request: Request) -> dict[str, str]:
+    """The settings of the engine that the request names; GET changes nothing."""
+    settings = {k: v for k, v in request.query_params.items() if k not in _TRANSPORT}
+    if request.method == "GET":
+        settings["readonly"] = settings.get("readonly", "0").replace("0", "2")
+    return settings
 
 
 def _credentials(request: Request) -> tuple[str, str]:

@@ -11,7 +11,7 @@ import msgspec
 from cartwake.errors import Unavailable
 from cartwake.settings import Settings
 from local import clickhouse, kafka, lock, mailbox
-from local.clickhouse import dsn
+from local.clickhouse import dsn, reader_dsn
 from local.supervisor import Part, Supervisor
 
 STARTING_BOUND_S = 60.0
@@ -86,10 +86,14 @@ def clickhouse_part(settings: Settings) -> Part:
     """The embedded ClickHouse, with the settings' database in it."""
     port = settings.clickhouse_port
     argv = [*_argv("clickhouse", settings, port), "--database", settings.clickhouse_database]
+    given = {
+        clickhouse.PASSWORD_VARIABLE: settings.clickhouse_password,
+        clickhouse.READER_VARIABLE: settings.analyst_password,
+    }
     return Part(
         "clickhouse",
         argv,
-        env={clickhouse.PASSWORD_VARIABLE: settings.clickhouse_password} if settings.clickhouse_password else {},
+        env={variable: word for variable, word in given.items() if word},
         ready=lambda: clickhouse.answers(port),
         way_out=f"Use it: CARTWAKE_CLICKHOUSE_DSN=clickhouse://user:password@127.0.0.1:{port}/cartwake, "
         "or take another port: CARTWAKE_CLICKHOUSE_PORT=18123",
@@ -118,9 +122,9 @@ def _addressed(settings: Settings, *, kafka: bool, clickhouse: bool, mailbox: bo
     if kafka and not settings.kafka_bootstrap:
         changes["kafka_bootstrap"] = f"127.0.0.1:{settings.kafka_port}"
     if clickhouse and not settings.clickhouse_dsn:
-        changes["clickhouse_dsn"] = dsn(
-            settings.data_dir, settings.clickhouse_port, settings.clickhouse_database, settings.clickhouse_password
-        )
+        where = (settings.data_dir, settings.clickhouse_port, settings.clickhouse_database)
+        changes["clickhouse_dsn"] = dsn(*where, settings.clickhouse_password)
+        changes["analyst_dsn"] = settings.analyst_dsn or reader_dsn(*where, settings.analyst_password)
     if mailbox and not settings.has_relay:
         changes |= {"smtp_host": "127.0.0.1", "smtp_port": settings.mailbox_port, "smtp_tls": "none"}
     return msgspec.structs.replace(settings, **changes)

@@ -58,10 +58,10 @@ def _is_number(value: object) -> bool:
 def _csv(report: Report, out: TextIO) -> None:
     writer = csv.writer(out)
     writer.writerow(report.columns)
-    writer.writerows([_cell(value) for value in row] for row in report.rows)
+    writer.writerows([cell(value) for value in row] for row in report.rows)
 
 
-def _cell(value: object) -> str:
+def cell(value: object) -> str:
     """Numbers stay numbers, also negative ones; a text a spreadsheet would run is quoted (OWASP, CSV injection)."""
     text = plain(value)
     return f"'{text}" if text.startswith(_FORMULA) and not _is_number(value) else text

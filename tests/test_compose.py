@@ -9,10 +9,12 @@ from typing import Any
 import click
 import pytest
 import yaml
+from lxml import etree
 
 from cartwake import jobs, roles
 from cartwake import settings as settings_file
 from cartwake.__main__ import cli
+from local import reader
 from tests import conftest
 
 ROOT = Path(__file__).parents[1]
@@ -26,8 +28,9 @@ JOBS = [name for name in OURS if name not in ROLES]
 _KNOWN = {  # of the compose specification, what is used here
     "image", "build", "init", "restart", "stop_grace_period", "user", "read_only", "tmpfs", "cap_drop", "security_opt",
     "pids_limit", "mem_limit", "logging", "ports", "volumes", "environment", "healthcheck", "depends_on", "command",
-    "ulimits", "profiles",
+    "ulimits", "profiles", "configs",
 }  # fmt: skip
+_NOT_OURS = ("CLICKHOUSE_PASSWORD", "CLICKHOUSE_ANALYST_PASSWORD", "GRAFANA_PASSWORD", "GRAFANA_PORT")
 _SECRET = re.compile(r"PASSWORD|SECRET|TOKEN|KEY")
 
 
@@ -80,7 +83,7 @@ def test_every_volume_is_used_and_no_port_is_published_twice() -> None:
     used = [x.split(":")[0] for service in SERVICES.values() for x in service.get("volumes", [])]
     assert sorted(used) == sorted(COMPOSE["volumes"])
     ports = [filled(x).split(":")[1] for service in SERVICES.values() for x in service.get("ports", [])]
-    assert len(set(ports)) == len(ports) == 5
+    assert len(set(ports)) == len(ports) == 6
 
 
 def test_there_is_one_service_for_each_role() -> None:
@@ -105,8 +108,9 @@ def test_there_is_one_service_for_each_regular_job() -> None:
         found.make_context(job, command)
 
 
-def test_the_mailbox_for_bounces_is_read_only_where_that_is_asked_for() -> None:
-    assert {name: x["profiles"] for name, x in SERVICES.items() if "profiles" in x} == {"bounces": ["bounces"]}
+def test_the_mailbox_for_bounces_and_the_dashboards_are_only_where_that_is_asked_for() -> None:
+    profiles = {name: x["profiles"] for name, x in SERVICES.items() if "profiles" in x}
+    assert profiles == {"bounces": ["bounces"], "grafana": ["grafana"]}
     assert example()["COMPOSE_PROFILES"] == ""
 
 
@@ -155,7 +159,7 @@ def test_example_names_every_variable_and_is_understood() -> None:
     assert (settings.smtp_host, settings.smtp_port, settings.smtp_tls) == ("mailpit", 1025, "none")
     for name in example():
         assert (
-            name in ("CLICKHOUSE_PASSWORD", "COMPOSE_PROFILES")
+            name in (*_NOT_OURS, "COMPOSE_PROFILES")
             or name.removeprefix("CARTWAKE_").lower() in settings.__struct_fields__
         )
 
@@ -163,7 +167,8 @@ def test_example_names_every_variable_and_is_understood() -> None:
 def test_no_secret_has_a_default() -> None:
     text = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
     found = [x for x in variables(text) if _SECRET.search(x[0])]
-    assert {x[0] for x in found if x[1] == ":?"} == {"CLICKHOUSE_PASSWORD", "CARTWAKE_SECRET", "CARTWAKE_INGEST_TOKEN"}
+    needed = {"CARTWAKE_SECRET", "CARTWAKE_INGEST_TOKEN", *(x for x in _NOT_OURS if "PASSWORD" in x)}
+    assert {x[0] for x in found if x[1] == ":?"} == needed
     for name, operator, rest in found:
         assert (operator == ":?" and f"{name}=$$(openssl rand" in rest) or (operator, rest) == (":-", "")
         assert example()[name] == ""
@@ -172,6 +177,27 @@ def test_no_secret_has_a_default() -> None:
 def test_images_are_those_of_the_tests() -> None:
     assert SERVICES["kafka"]["image"] == conftest.KAFKA_IMAGE
     assert SERVICES["clickhouse"]["image"] == conftest.CLICKHOUSE_IMAGE
+
+
+def test_files_that_services_are_given_exist_and_are_used() -> None:
+    given = [x["source"] for service in SERVICES.values() for x in service.get("configs", [])]
+    assert sorted(given) == sorted(COMPOSE["configs"])
+    assert all((ROOT / x["file"]).is_file() for x in COMPOSE["configs"].values())
+
+
+def test_the_analysts_user_of_the_server_only_reads_within_limits() -> None:
+    root = etree.parse(ROOT / "deploy/clickhouse/users.xml").getroot()
+    assert [x.text for x in root.findall("users/analyst/grants/query")] == ["GRANT SELECT ON cartwake.*"]
+    assert root.find("users/analyst/password").get("from_env") in SERVICES["clickhouse"]["environment"]
+    profile = root.find("profiles/analyst")
+    assert profile.findtext("readonly") == "1"
+    assert profile.findtext("max_execution_time") == reader.LIMITS["max_execution_time"]
+    assert profile.findtext("constraints/max_execution_time/max") == reader.LIMITS["max_execution_time"]
+    assert profile.find("constraints/max_execution_time/changeable_in_readonly") is not None
+    memory = SERVICES["clickhouse"]["mem_limit"]
+    assert 0 < int(profile.findtext("max_memory_usage")) <= int(memory.removesuffix("g")) * 2**30 / 2
+    improved = etree.parse(ROOT / "deploy/clickhouse/config.xml").getroot()
+    assert improved.findtext("access_control_improvements/settings_constraints_replace_previous") == "true"
 
 
 def test_own_image_has_the_projects_version() -> None:

@@ -208,6 +208,24 @@ def of_clickhouse(settings: Settings) -> Iterator[Finding]:
         else:
             words = f"database {store.database} lacks {', '.join(pending)}"
             yield Finding(False if settings.clickhouse_dsn else None, words, "cartwake migrate")
+        yield _analysts(running)
+
+
+def _analysts(settings: Settings) -> Finding:
+    """Whether the user that only reads can log in."""
+    from urllib.parse import urlsplit
+
+    from sinks.clickhouse import ClickHouse
+
+    if not settings.analyst_dsn:
+        words = "no user for analysts is set; cartwake sql asks as Cartwake's own, read-only"
+        return Finding(None, words, "docs/analysts.md, CARTWAKE_ANALYST_DSN=clickhouse://analyst:…@host:8123/cartwake")
+    user = urlsplit(settings.analyst_dsn).username
+    try:
+        ClickHouse.open(settings.analyst_dsn, settings.clickhouse_database).close()
+    except CartwakeError as exc:
+        return Finding(False, f"analysts can't connect as {user}", f"CARTWAKE_ANALYST_DSN: {_one_line(exc)}")
+    return Finding(True, f"analysts connect as {user}: cartwake sql --show-connection")
 
 
 # -- mail and ports ------------------------------------------------------------------------------------------------

@@ -10,10 +10,12 @@ from cartwake import settings as settings_file
 @click.command("migrate")
 @click.option("--dry-run", is_flag=True, help="say what would be applied, and apply nothing")
 @click.option("--status", "show_status", is_flag=True, help="list every migration and when it was applied")
-def command(dry_run: bool, show_status: bool) -> None:
+@click.option("--dictionary", is_flag=True, help="write the data dictionary (docs/dictionary.md); changes nothing")
+def command(dry_run: bool, show_status: bool, dictionary: bool) -> None:
     """Apply the files of sql/schema that the database does not have yet. Forward only; safe to repeat."""
     from cartwake.clock import rfc3339, to_ms
     from local.stack import embedded
+    from sinks import dictionary as data
     from sinks.clickhouse import ClickHouse
     from sinks.migrate import migrate_settings, status
 
@@ -25,6 +27,9 @@ def command(dry_run: bool, show_status: bool) -> None:
         ClickHouse.open(settings.clickhouse_dsn, settings.clickhouse_database) as store,
     ):
         where = f"{store.where}/{store.database}"
+        if dictionary:
+            sys.stdout.write(data.markdown(store))
+            return
         if show_status:
             for file in status(store):
                 when = rfc3339(to_ms(file.applied_at)) if file.applied_at else "not applied"

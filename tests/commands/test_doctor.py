@@ -1,10 +1,12 @@
 """`cartwake doctor`: each part is looked at, and what is wrong comes with the way out."""
 
+import re
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -45,6 +47,7 @@ def test_everything_in_order_is_exit_code_0(run: Run, topics: Settings, store: C
         "is up to date",
         "greets",
         "role collector is not at work here",
+        "no user for analysts is set",
     ):
         assert words in said.stdout
 
@@ -54,6 +57,15 @@ def test_shops_that_write_are_named(run: Run, topics: Settings, store: ClickHous
         set_for(publisher, "berlin", "reminders", {"steps": [{}]})
         set_for(publisher, "main", "reminders", {"steps": [{}], "enabled": False})
     assert "✓ reminders are on for berlin\n" in run("doctor").stdout
+
+
+def test_the_analysts_user_is_tried(settings: Settings, store: ClickHouse, tmp_path: Path) -> None:
+    own = msgspec.structs.replace(settings, clickhouse_dsn="", data_dir=tmp_path, clickhouse_port=free_port())
+    assert "analysts connect as analyst: cartwake sql --show-connection" in [x.words for x in doctor.of_clickhouse(own)]
+    wrong = msgspec.structs.replace(settings, analyst_dsn=re.sub(r":[^:@/]+@", ":wrong@", settings.clickhouse_dsn))
+    *_, last = doctor.of_clickhouse(wrong)
+    assert last.fine is False
+    assert last.words.startswith("analysts can't connect as ")
 
 
 def test_what_is_missing_is_named_with_its_command(run: Run, settings: Settings) -> None:

@@ -35,6 +35,7 @@ def test_empty_server_gets_every_table_and_view_and_a_repetition_changes_nothing
     assert all(x.applied_at is not None for x in m.status(empty))
     names = {x.name.replace("-", "_") for x in ALL}
     views = {"abandonments", "decided_carts", "sent_messages", "plans", "orders", "recoveries"}
+    views |= {"devices", "persons", "wishlists", "order_history", "customers", "current_carts"}
     more = {"abandonments_log", "rollup_progress", "checkout_steps_log", "checkout_steps_of_cart_events_log"}
     assert tables(empty) == names | {f"{x}_log" for x in names} | views | {"schema_migrations"} | more
 
@@ -98,6 +99,18 @@ def test_unknown_placeholder_is_refused_and_a_parameter_of_the_server_stays() ->
 
 
 def test_every_file_says_why() -> None:
-    for folder in ("schema", "ingest", "console", "reports", "migrate", "offers", "audit", "audit/checks", "alarms"):
+    for folder in (
+        "schema",
+        "ingest",
+        "console",
+        "reports",
+        "migrate",
+        "offers",
+        "audit",
+        "audit/checks",
+        "dictionary",
+        "alarms",
+        "rollup",
+    ):
         for name in sql.names(folder):
             assert sql.read(f"{folder}/{name}").startswith("-- "), name
