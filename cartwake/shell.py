@@ -20,8 +20,8 @@ import click
 from cartwake.errors import CartwakeError
 from sinks.answers import FORMATS, Format, lines
 from sinks.ask import Asker
-from sinks.clickhouse import Row
 from sinks.cells import clean
+from sinks.clickhouse import Row
 from sinks.pieces import pieces
 
 _KEPT: Final = 2_000  # lines of history

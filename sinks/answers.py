@@ -16,7 +16,8 @@ import msgspec
 from rich.cells import cell_len
 
 from sinks.ask import Answer
-from sinks.formats import cell, plain, visible
+from sinks.cells import clean, plain
+from sinks.formats import cell
 
 Format = Literal["table", "vertical", "csv", "json"]
 FORMATS: Final[tuple[Format, ...]] = ("table", "vertical", "csv", "json")
@@ -29,7 +30,7 @@ _WIDEST: Final = 60
 def lines(answer: Answer, format_: Format, *, terminal: bool) -> Iterator[str]:
     """The lines of an answer, without their ends; `terminal`: nothing in them may be obeyed."""
     made = _WRITERS[format_](answer)
-    return map(visible, made) if terminal else made
+    return map(clean, made) if terminal else made
 
 
 def text(value: object) -> str:

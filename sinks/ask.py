@@ -16,8 +16,8 @@ from urllib3.exceptions import HTTPError
 
 import sql
 from cartwake.errors import ConfigurationError, Rejected
+from sinks.cells import clean
 from sinks.clickhouse import ClickHouse, Row
-from sinks.formats import visible
 
 Parameters = Mapping[str, str]
 
@@ -101,7 +101,7 @@ class Asker(ClickHouse):
         except (ClickHouseError, Error, HTTPError) as exc:
             raise self._wrong(exc, statement) from exc
 
-    def raw(self, statement: str, parameters: Parameters, format_: str) -> Iterator[bytes]:
+    def written(self, statement: str, parameters: Parameters, format_: str) -> Iterator[bytes]:
         """The answer as ClickHouse writes it in `format_`, such as Parquet."""
         values = self._checked(statement, parameters)
         with self._told(statement):
@@ -128,7 +128,7 @@ class Asker(ClickHouse):
     def _checked(self, statement: str, parameters: Parameters) -> dict[str, str] | None:
         if not self.writes and not _reads(statement):
             first = statement[_first(statement) :].split(maxsplit=1)[:1]
-            raise Wrong(f"{visible(''.join(first))[:40]!r}: only reading here ({', '.join(READS)}); --write lifts that")
+            raise Wrong(f"{clean(''.join(first))[:40]!r}: only reading here ({', '.join(READS)}); --write lifts that")
         if (clause := _FORMAT.search(statement)) and _reads(statement):
             raise Wrong(_placed(statement, clause.start(1), "leave FORMAT away: --format here, \\f in the shell"))
         named = dict.fromkeys(re.findall(r"\{\s*(\w+)\s*:", statement))
@@ -139,7 +139,7 @@ class Asker(ClickHouse):
 
     def _wrong(self, exc: Exception, statement: str) -> Exception:
         code = getattr(exc, "code", None)
-        text = visible(re.sub(r"\s+", " ", _core(str(exc))))
+        text = clean(re.sub(r"\s+", " ", _core(str(exc))))
         if code == 62 and (place := _BRACKET.search(text) or _POSITION.search(text)):
             return Wrong(_syntax(statement, int(place[1]), text))
         for number, kind, pattern in _NAMED:
@@ -217,11 +217,11 @@ def _placed(statement: str, at: int, words: str) -> str:
     line = statement[begin:].split("\n", 1)[0]
     number, column = statement.count("\n", 0, at) + 1, at - begin
     shift = max(column - 60, 0)
-    shown = visible(line.replace("\t", " "))[shift : shift + 100]
+    shown = clean(line.replace("\t", " "))[shift : shift + 100]
     return f"line {number}, column {column + 1}: {words}\n  {shown}\n  {' ' * (column - shift)}^"
 
 
 def _unreachable(where: str, exc: Exception) -> Exception:
     if "HTTPDriver" in str(exc):
-        return Wrong(f"ClickHouse at {where} broke off: {visible(str(exc))[:_LONGEST]}")
-    return ConfigurationError(f"ClickHouse at {where} does not answer: {visible(str(exc))[:200]}")
+        return Wrong(f"ClickHouse at {where} broke off: {clean(str(exc))[:_LONGEST]}")
+    return ConfigurationError(f"ClickHouse at {where} does not answer: {clean(str(exc))[:200]}")

@@ -140,7 +140,7 @@ def _serve(
 
     if format_ == "parquet":
         out = click.get_binary_stream("stdout")
-        for piece in asker.raw(statements[0], values, "Parquet"):
+        for piece in asker.written(statements[0], values, "Parquet"):
             out.write(piece)
         out.flush()
         return

@@ -23,7 +23,14 @@ pytestmark = pytest.mark.stack
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "analysts.md").read_text(encoding="utf-8")
 DICTIONARY = DOCS / "dictionary.md"
-VIEWS = {x.name.replace("-", "_") for x in ALL} | {"abandonments", "decided_carts", "sent_messages", "plans", "orders", "recoveries"}
+VIEWS = {x.name.replace("-", "_") for x in ALL} | {
+    "abandonments",
+    "decided_carts",
+    "sent_messages",
+    "plans",
+    "orders",
+    "recoveries",
+}
 VIEWS |= {"devices", "persons", "wishlists", "order_history", "customers", "current_carts"}
 
 
