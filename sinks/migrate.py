@@ -180,20 +180,19 @@ class Schema:
         return tuple(done)
 
     def _apply(self, client: ClickHouse, migration: Migration, mine: Turn) -> None:
-        mine.at(migration.name)
-        for number, statement in enumerate(self._statements(migration), 1):
-            mine.check()
-            try:
-                client.command(statement)
-            except CartwakeError as exc:
+        where = migration.name
+        try:
+            mine.at(migration.name)
+            for number, statement in enumerate(self._statements(migration), 1):
                 where = f"{migration.name}, statement {number}"
-                raise type(exc)(
-                    f"{where}: {exc}. What ran before stays; `cartwake migrate` begins this file again"
-                ) from exc
-        asked = {
-            "number": migration.number, "name": migration.name, "sha256": migration.sha256, "version": _version()
-        }  # fmt: skip
-        client.execute(fill(sql.read("migrate/record.sql"), {"database": client.database}), asked)
+                mine.check()
+                client.command(statement)
+            asked = {"number": migration.number, "name": migration.name, "sha256": migration.sha256}
+            record = fill(sql.read("migrate/record.sql"), {"database": client.database})
+            client.execute(record, asked | {"version": _version()})
+        except CartwakeError as exc:
+            again = "What ran before stays; `cartwake migrate` begins this file again"
+            raise type(exc)(f"{where}: {exc}. {again}") from exc
 
     def _check(self) -> None:
         if self._cluster:
@@ -248,13 +247,14 @@ def refuse(database: str, found: Sequence[Status]) -> None:
     for file in found:
         if file.unknown:
             raise ConfigurationError(
-                f"database {database} has {file.name}, which this version does not know: install the version that made "
-                f"it ({file.version or 'a later one'}), or name another database (CARTWAKE_CLICKHOUSE_DATABASE=cartwake2)"
+                f"database {database} has {file.name}, which this version does not know: install the version that "
+                f"made it ({file.version or 'a later one'}), or name another database "
+                "(CARTWAKE_CLICKHOUSE_DATABASE=cartwake2)"
             )
         if file.changed:
             raise ConfigurationError(
-                f"sql/schema/{file.name} was applied to {database} and has changed since: put its text back and write a "
-                f"new file {len(found) + 1:03d}_<name>.sql"
+                f"sql/schema/{file.name} was applied to {database} and has changed since: put its text back and write "
+                f"a new file {len(found) + 1:03d}_<name>.sql"
             )
 
 

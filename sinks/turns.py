@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 #: After so many seconds of silence a migrator counts as gone.
 LEASE_S: Final = 20.0
+_LOOK_S: Final = 0.2
 TABLE: Final = "schema_migrations_log"
 
 
@@ -138,7 +139,7 @@ def turn(
             known = found.migrator
             at = f", which is at {found.file}" if found.file else ""
             log.warning("waiting for migrator %s%s", found.migrator, at)
-        if stop.wait(min(1.0, lease_s / 4)):
+        if stop.wait(_LOOK_S):
             raise SinkUnavailable(f"stopped while {found.migrator} migrates {client.database}")
     voice = threading.Thread(target=mine.keep, name="migrator", daemon=True)
     voice.start()
