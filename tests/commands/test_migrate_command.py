@@ -3,14 +3,16 @@
 import json
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 
 import sql
 from cartwake.clock import SystemClock
+from cartwake.commands.doctor import of_clickhouse
 from cartwake.errors import ConfigurationError
 from cartwake.settings import Settings
 from sinks.clickhouse import ClickHouse
-from sinks.migrate import statements
+from sinks.migrate import migrate_settings, statements
 from tests.commands.conftest import Run
 from tests.patience import until
 
@@ -131,6 +133,32 @@ def test_rows_go_and_stay_as_the_retention_says(run: Run, store: ClickHouse) -> 
     store.command(f"SYSTEM STOP TTL MERGES {table}")
     put(75)
     assert left_with(365) == {"75", "40", "1"}
+
+
+def test_only_migrate_changes_a_retention(
+    settings: Settings, store: ClickHouse, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A role or a command that was started without the settings file by mistake must not throw rows away."""
+    mistaken = msgspec.structs.replace(settings, retention_days=7)
+    assert migrate_settings(store, mistaken) == ()
+    assert "messages_log keeps 90 days, the settings say 7: `cartwake migrate` changes it" in caplog.text
+    found = [x for x in of_clickhouse(mistaken) if "keeps 90 days, the settings say 7" in x.words]
+    assert {(x.fine, x.way_out) for x in found} == {(None, "cartwake migrate")}
+    applied = migrate_settings(store, mistaken, change_retention=True)
+    assert len(applied) == len(found) >= 8
+    assert migrate_settings(store, mistaken, change_retention=True) == ()
+
+
+def test_a_rule_of_the_operators_own_is_left_alone(run: Run, store: ClickHouse) -> None:
+    store.command(f"ALTER TABLE {store.database}.messages_log REMOVE TTL")
+    tiers = (
+        "toDateTime(received_at) + INTERVAL 7 DAY RECOMPRESS CODEC(ZSTD(9)), toDateTime(received_at) + INTERVAL 80 DAY"
+    )
+    store.command(f"ALTER TABLE {store.database}.order_events_log MODIFY TTL {tiers}")
+    before = made(store)
+    assert run("migrate").stdout == ""
+    assert made(store) == before
+    assert not {"messages_log", "order_events_log"} & retained(run).keys()
 
 
 def test_retention_of_a_table_that_has_none_is_refused(run: Run, bare: ClickHouse) -> None:

@@ -181,6 +181,9 @@ def test_a_cluster_makes_every_table_replicated(server: ClickHouse) -> None:
     assert {x["table"] for x in rows} == expected
     for row in rows:
         assert (row["zookeeper_path"], row["replica_name"]) == (f"/clickhouse/tables/01/shop/{row['table']}", "one")
+    shown = server.query("SELECT name, create_table_query AS made FROM system.tables WHERE database = 'shop'")
+    for row in shown:  # as it is shown it makes a further replica
+        assert f"MergeTree('/clickhouse/tables/{{shard}}/shop/{row['name']}', '{{replica}}'" in row["made"]
     retained = Schema(server, Retention(30), cluster="replicas").retained()
     assert {(x.days, wanted) for x, wanted in retained} == {(90, 30)}
     with pytest.raises(ConfigurationError, match="was made for a cluster"):
