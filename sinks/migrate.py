@@ -8,7 +8,7 @@ import hashlib
 import logging
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError
@@ -114,15 +114,7 @@ class Schema:
 
     def status(self) -> tuple[Status, ...]:
         """Every file, applied or not, and what was applied that this version does not have."""
-        applied = {row["number"]: row for row in self._applied()}
-        found = [
-            Status(x.number, x.name, row["applied_at"], row.get("version", ""), changed=row["sha256"] != x.sha256)
-            if (row := applied.pop(x.number, None))
-            else Status(x.number, x.name, None)
-            for x in self._files
-        ]
-        more = (Status(n, x["name"], x["applied_at"], x.get("version", ""), unknown=True) for n, x in applied.items())
-        return (*found, *more)
+        return self._status(self._made())
 
     def last(self) -> Last | None:
         """The newest turn of a migrator; None when none is known."""
@@ -136,32 +128,46 @@ class Schema:
 
     def plan(self) -> tuple[Step, ...]:
         """The statements that would run now, in their order; raises ConfigurationError as `migrate` does."""
-        self._check()
+        pending = self.lacking()
         steps = []
-        if self._made().keys() < {RECORD, TABLE}:
+        if not self._made().keys() >= {RECORD, TABLE} and pending:
             steps = [Step(f"migrate/{x}.sql", self._own(x)) for x in _FOUNDATION]
-        pending = self._pending()
         steps += [Step(x.name, statement) for x in pending for statement in self._statements(x)]
         return (*steps, *(Step("retention", self._keep(x, n)) for x, n in self._changes()))
 
+    def lacking(self) -> list[Migration]:
+        """The files that are still to be applied.
+
+        Raises ConfigurationError when a file that was applied has changed since, when the database is newer than this
+        version or was made for the other kind of server, or when the cluster is not as it must be.
+        """
+        if self._cluster:
+            clusters.check(self._client, self._cluster)
+        made = self._made()
+        if engine := made.get(RECORD):
+            replicated = engine.startswith("Replicated")
+            if replicated != bool(self._cluster):
+                raise ConfigurationError(
+                    f"clickhouse_cluster (CARTWAKE_CLICKHOUSE_CLUSTER) is {self._cluster or 'empty'}, and database "
+                    f"{self._client.database} was made for {'a cluster' if replicated else 'one server'}. Set it as it "
+                    "was, or name another database (CARTWAKE_CLICKHOUSE_DATABASE=cartwake2). See docs/operations.md, "
+                    "ClickHouse"
+                )
+        found = self._status(made)
+        refuse(self._client.database, found)
+        return [file for file, known in zip(self._files, found, strict=True) if known.applied_at is None]
+
     def migrate(
-        self,
-        *,
-        change_retention: bool = True,
-        stop: threading.Event | None = None,
-        lease_s: float = LEASE_S,
-        patient: ClickHouse | None = None,
+        self, *, change_retention: bool = True, stop: threading.Event | None = None, lease_s: float = LEASE_S
     ) -> tuple[str, ...]:
         """Apply what is missing and return the names of it; nothing is done when nothing is missing.
 
         One migrator has a turn at a time. Statements may run twice, so a repetition after a failure in the middle ends
-        in the same schema. `patient` is a client whose statements may take long. Raises ConfigurationError when a file
-        that was applied has changed since, or when the database is newer than this version or of another kind.
+        in the same schema. Raises ConfigurationError as `lacking` does, SinkUnavailable once `stop` is set.
         """
-        self._check()
-        if not self._pending() and not (change_retention and self._changes()):
+        if not self.lacking() and not (change_retention and self._changes()):
             return ()
-        client = patient or self._client
+        client = self._client
         for name in _FOUNDATION:
             client.command(self._own(name))
         done: list[str] = []
@@ -169,7 +175,7 @@ class Schema:
             if self._cluster:
                 client.command(fill(sql.read("migrate/sync.sql"), {"database": client.database, "table": RECORD}))
             client.command(self._own("add_version"))
-            for migration in self._pending():
+            for migration in self.lacking():
                 self._apply(client, migration, mine)
                 log.info("applied %s to %s", migration.name, client.database)
                 done.append(migration.name)
@@ -194,24 +200,6 @@ class Schema:
             again = "What ran before stays; `cartwake migrate` begins this file again"
             raise type(exc)(f"{where}: {exc}. {again}") from exc
 
-    def _check(self) -> None:
-        if self._cluster:
-            clusters.check(self._client, self._cluster)
-        if engine := self._made().get(RECORD):
-            replicated = engine.startswith("Replicated")
-            if replicated != bool(self._cluster):
-                raise ConfigurationError(
-                    f"clickhouse_cluster (CARTWAKE_CLICKHOUSE_CLUSTER) is {self._cluster or 'empty'}, and database "
-                    f"{self._client.database} was made for {'a cluster' if replicated else 'one server'}. Set it as it "
-                    "was, or name another database (CARTWAKE_CLICKHOUSE_DATABASE=cartwake2). See docs/operations.md, "
-                    "ClickHouse"
-                )
-        refuse(self._client.database, self.status())
-
-    def _pending(self) -> list[Migration]:
-        applied = {row["number"] for row in self._applied()}
-        return [x for x in self._files if x.number not in applied]
-
     def _changes(self) -> list[tuple[Kept, int]]:
         return [(x, wanted) for x, wanted in self.retained() if x.days != wanted]
 
@@ -219,10 +207,17 @@ class Schema:
         answer: Any = self._client.command(sql.read("migrate/made_as.sql"), {"name": self._client.database})
         return {name: engine for name, engine in zip((RECORD, TABLE), answer, strict=True) if engine}
 
-    def _applied(self) -> list[dict[str, Any]]:
-        if RECORD not in self._made():
-            return []
-        return self._client.query(fill(sql.read("migrate/applied.sql"), {"database": self._client.database}))
+    def _status(self, made: Mapping[str, str]) -> tuple[Status, ...]:
+        query = fill(sql.read("migrate/applied.sql"), {"database": self._client.database})
+        applied = {row["number"]: row for row in (self._client.query(query) if RECORD in made else ())}
+        found = [
+            Status(x.number, x.name, row["applied_at"], row.get("version", ""), changed=row["sha256"] != x.sha256)
+            if (row := applied.pop(x.number, None))
+            else Status(x.number, x.name, None)
+            for x in self._files
+        ]
+        more = (Status(n, x["name"], x["applied_at"], x.get("version", ""), unknown=True) for n, x in applied.items())
+        return (*found, *more)
 
     def _statements(self, migration: Migration) -> Iterator[str]:
         for text in statements(migration.text):
@@ -278,17 +273,16 @@ def migrate_settings(
     started with other settings by mistake must not do that.
     """
     schema = Schema(client, Retention.of(settings), cluster=settings.clickhouse_cluster)
+    pending = schema.lacking()
+    others = [(x, wanted) for x, wanted in schema.retained() if x.days != wanted]
     if not change_retention:
-        for table, wanted in schema.retained():
-            if table.days != wanted:
-                log.warning(
-                    "%s keeps %d days, the settings say %d: `cartwake migrate` changes it",
-                    table.table,
-                    table.days,
-                    wanted,
-                )
+        for x, wanted in others:
+            log.warning("%s keeps %d days, the settings say %d: `cartwake migrate` changes it", x.table, x.days, wanted)
+    if not pending and not (change_retention and others):
+        return ()
     with ClickHouse.open(settings.clickhouse_dsn, client.database, timeout_s=_PATIENCE_S) as patient:
-        return schema.migrate(change_retention=change_retention, stop=stop, patient=patient)
+        schema = Schema(patient, Retention.of(settings), cluster=settings.clickhouse_cluster)
+        return schema.migrate(change_retention=change_retention, stop=stop)
 
 
 def status(client: ClickHouse, *, files: Sequence[Migration] | None = None) -> tuple[Status, ...]:

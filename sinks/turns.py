@@ -54,19 +54,24 @@ class Turn:
         self._lease_s = lease_s
         self._file = ""
         self._heard = 0.0
+        self._in_doubt = False
         self._over = threading.Event()
         self.number = 0
         self.me = f"{platform.node() or 'unknown'}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
 
     def at(self, file: str) -> None:
-        """Say which file is at work; raises SinkUnavailable when the turn has been taken over."""
+        """Say which file is at work; raises SinkUnavailable as `check` does."""
+        self.check()
         self._file = file
         self._say("works")
-        self.check(sure=True)
 
-    def check(self, *, sure: bool = False) -> None:
-        """Raise SinkUnavailable when another migrator has taken over, as after this process was stopped for a while."""
-        if not sure and time.monotonic() - self._heard < self._lease_s / 2:
+    def check(self) -> None:
+        """Raise SinkUnavailable when another migrator has taken over, as after this process was stopped for a while.
+
+        ClickHouse is asked only when this one was silent for so long that another might have.
+        """
+        self._in_doubt |= self._was_silent()
+        if not self._in_doubt:
             return
         found = last(self._client, replicated=self._replicated)
         if found is None or (found.turn, found.migrator) != (self.number, self.me):
@@ -75,6 +80,7 @@ class Turn:
                 f"this migrator was not heard of for {self._lease_s:g} s and {other} went on; run `cartwake "
                 "migrate` again"
             )
+        self._in_doubt = False
 
     def take(self, number: int) -> bool:
         """Whether turn `number` is ours now."""
@@ -105,9 +111,13 @@ class Turn:
             "turn": self.number, "migrator": self.me, "what": what, "file": self._file, "version": self._version
         }  # fmt: skip
         statement = fill(sql.read("migrate/say.sql"), {"database": self._client.database})
-        now = time.monotonic()
+        begun = time.monotonic()
         self._client.insert(statement, json.dumps(row).encode(), token=token or uuid.uuid4().hex)
-        self._heard = now
+        self._in_doubt |= what != "took" and self._was_silent()
+        self._heard = begun
+
+    def _was_silent(self) -> bool:
+        return time.monotonic() - self._heard >= self._lease_s / 2
 
 
 def last(client: ClickHouse, *, replicated: bool) -> Last | None:

@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 
 import sql
-from cartwake.errors import SinkUnavailable, Unavailable
+from cartwake.errors import ConfigurationError, SinkUnavailable, Unavailable
 from cartwake.settings import Settings
 from local import clickhouse as local_clickhouse
 from sinks import migrate as m
 from sinks.clickhouse import ClickHouse
 from sinks.retention import Retention
 from sinks.statements import subject
-from sinks.turns import last, turn
+from sinks.turns import LEASE_S, last, turn
 from tests.conftest import free_port
 from tests.patience import until
 
@@ -40,7 +40,7 @@ SLOW = (
         "002_b.sql",
         "ALTER TABLE {database}.a ADD COLUMN IF NOT EXISTS y Int8;\n"
         "SELECT sleepEachRow(if((SELECT count() FROM {database}.schema_migrations_log WHERE what = 'took') > 1, 0, 1)) "
-        "FROM numbers(60) SETTINGS max_block_size = 1;\n"
+        "FROM numbers(10) SETTINGS max_block_size = 1;\n"
         "ALTER TABLE {database}.a ADD COLUMN IF NOT EXISTS z Int8;\n",
     ),
 )
@@ -78,14 +78,14 @@ def test_several_processes_at_once_are_one_migration_twenty_times(settings: Sett
             client.command(f"DROP DATABASE {database}")
 
 
-def run_slowly(dsn: str, database: str) -> None:
+def run_slowly(dsn: str, database: str, lease_s: float) -> None:
     with ClickHouse.open(dsn, database) as client:
-        m.migrate(client, retention_days=90, files=SLOW)
+        m.Schema(client, Retention(90), files=SLOW).migrate(lease_s=lease_s)
 
 
-def begin(settings: Settings) -> Any:
+def begin(settings: Settings, lease_s: float = LEASE_S) -> Any:
     """A process that migrates and is in the middle of a file."""
-    arguments = (settings.clickhouse_dsn, settings.clickhouse_database)
+    arguments = (settings.clickhouse_dsn, settings.clickhouse_database, lease_s)
     process = get_context("spawn").Process(target=run_slowly, args=arguments, daemon=True)
     process.start()
     with ClickHouse.open(settings.clickhouse_dsn, settings.clickhouse_database) as client:
@@ -122,7 +122,7 @@ def test_after_kill_9_in_the_middle_of_a_file_the_next_one_goes_on(settings: Set
 
 
 def test_a_migrator_that_lives_is_waited_for(settings: Settings, empty: ClickHouse) -> None:
-    process = begin(settings)
+    process = begin(settings, lease_s=2)
     stop = threading.Event()
     told: list[BaseException] = []
 
@@ -146,17 +146,35 @@ def test_a_migrator_that_lives_is_waited_for(settings: Settings, empty: ClickHou
     process.join()
 
 
-def test_a_migrator_that_stood_still_does_not_go_on_beside_another(empty: ClickHouse) -> None:
-    m.Schema(empty, Retention(90), files=ONCE[:1]).migrate()
-    with turn(empty, version="1", replicated=False, lease_s=3600) as first:
-        first.check()
-        # another one for which the first counts as gone
-        with turn(empty, version="2", replicated=False, lease_s=0) as second:
-            second.check(sure=True)
-            with pytest.raises(SinkUnavailable, match="went on; run `cartwake migrate` again"):
-                first.check(sure=True)
-            with pytest.raises(SinkUnavailable, match="went on"):
-                first.at("002_b.sql")
+def test_a_migrator_that_stood_still_does_not_go_on_beside_another(settings: Settings, empty: ClickHouse) -> None:
+    process = begin(settings, lease_s=0.5)
+    os.kill(process.pid, signal.SIGSTOP)
+    assert m.Schema(empty, Retention(90), files=SLOW).migrate(lease_s=0.5) == ("002_b.sql",)
+    empty.command(f"ALTER TABLE {empty.database}.a DROP COLUMN z")  # a later one may have
+    os.kill(process.pid, signal.SIGCONT)
+    process.join(60)
+    assert process.exitcode == 1
+    assert columns(empty) == ["x", "y"]
+    assert empty.query("SELECT count() AS n FROM schema_migrations")[0]["n"] == 2
+
+
+def test_an_older_version_that_waited_for_a_newer_one_is_refused(settings: Settings, empty: ClickHouse) -> None:
+    process = begin(settings)
+    told: list[BaseException] = []
+
+    def older() -> None:
+        other = m.Migration(2, "002_other.sql", "-- its own\nSELECT 1;\n")
+        try:
+            m.Schema(empty, Retention(90), files=(SLOW[0], other)).migrate(lease_s=60)
+        except ConfigurationError as exc:
+            told.append(exc)
+
+    waiting = threading.Thread(target=older)
+    waiting.start()
+    process.join(60)
+    assert process.exitcode == 0
+    waiting.join()
+    assert "has changed since" in str(told[0])
 
 
 def test_a_turn_whose_row_never_came_to_be_is_left_out(empty: ClickHouse) -> None:
