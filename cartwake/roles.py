@@ -64,7 +64,12 @@ def sink(settings: Settings) -> None:
             return
         raise
     with store:
-        migrate_settings(store, settings)
+        try:
+            migrate_settings(store, settings, stop=stop)
+        except SinkUnavailable:
+            if stop.is_set():
+                return
+            raise
         role = Sink(settings, store, rollup=Rollup(store))
         with serve_metrics(settings, Meters(lambda: asdict(role.counters)).registry, 2):
             role.run(stop)

@@ -19,12 +19,16 @@ from cartwake.errors import ConfigurationError
 Port = Annotated[int, Meta(ge=1, le=65535)]
 _PREFIX = "CARTWAKE_"
 _HOSTS = r"^(([^\s,:]+|\[[0-9a-fA-F:]+\]):\d{1,5}(,([^\s,:]+|\[[0-9a-fA-F:]+\]):\d{1,5})*)?$"
+_RETENTION = r"[a-z][a-z0-9_]*=([1-9]\d{0,2}|[12]\d{3}|3[0-5]\d{2}|36[0-4]\d|3650)"
 _RELAYS = r"^\s*(smtps?://[^\s,]+([\s,]+smtps?://[^\s,]+)*)?\s*$"
+_RETENTIONS = rf"^({_RETENTION}(,{_RETENTION})*)?$"
 #: What to show where the default is empty.
 _EXAMPLES = {
     "kafka_bootstrap": "kafka-1.example.com:9092,kafka-2.example.com:9092",
     "clickhouse_dsn": "clickhouse://cartwake:password@clickhouse.example.com:8123/cartwake",
     "analyst_dsn": "clickhouse://analyst:password@clickhouse.example.com:8123/cartwake",
+    "clickhouse_cluster": "cartwake",
+    "retention_tables": "messages=365,cart_events=30",
     "smtp_relays": "smtps://user:password@smtp-1.example.com:465,smtp://user:password@smtp-2.example.com:587",
     "public_url": "https://t.shop.example.com",
     "console_public_url": "https://carts.shop.example.com",
@@ -58,7 +62,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     # The analysts' user, who only reads. An empty DSN means the embedded engine's, else clickhouse_dsn read-only
     analyst_dsn: Annotated[str, Meta(pattern=r"^(clickhouse[a-z]*://\S+)?$")] = ""
     analyst_password: str = ""  # of the embedded engine's `analyst`; empty means one made and kept in data_dir
+    clickhouse_cluster: Annotated[str, Meta(pattern=r"^([A-Za-z_][A-Za-z0-9_.-]{0,63})?$")] = ""  # empty: one server
     retention_days: Annotated[int, Meta(ge=1, le=3650)] = 90
+    retention_tables: Annotated[str, Meta(pattern=_RETENTIONS)] = ""  # other days for some: messages=365,cart_events=30
 
     # Mail: neither smtp_host nor smtp_relays means the local mailbox on 127.0.0.1:mailbox_port
     smtp_host: str = ""
@@ -139,6 +145,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return self.kafka_bootstrap or f"127.0.0.1:{self.kafka_port}"
 
     @property
+    def retention(self) -> dict[str, int]:
+        """Days by table, of those that have other days than `retention_days`."""
+        return {name: int(days) for name, _, days in (x.partition("=") for x in self.retention_tables.split(",") if x)}
+
+    @property
     def collector_url(self) -> str:
         """The collector's address as shoppers and their mail programs see it, without a slash at the end."""
         return (self.public_url or f"http://127.0.0.1:{self.collector_port}").rstrip("/")
@@ -179,6 +190,8 @@ def load(environ: Mapping[str, str] = os.environ, file: Path = Path("cartwake.to
             values.update(tomllib.loads(file.read_text(encoding="utf-8")))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
             raise ConfigurationError(f"{file}: not TOML: {exc}. Example: kafka_port = 9092") from exc
+    if isinstance(tables := values.get("retention_tables"), dict):
+        values["retention_tables"] = ",".join(f"{name}={days}" for name, days in tables.items())
     known = Settings.__struct_fields__
     for variable, value in environ.items():
         name = variable.removeprefix(_PREFIX).lower()

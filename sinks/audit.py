@@ -12,7 +12,7 @@ from typing import Any, Final
 import sql
 from cartwake.errors import ConfigurationError
 from sinks.clickhouse import ClickHouse
-from sinks.migrate import fill
+from sinks.statements import fill
 
 _CHECKS: Final = "audit/checks"
 

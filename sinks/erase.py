@@ -15,7 +15,7 @@ import sql
 from cartwake.errors import Rejected
 from cartwake.model import normal_email, person_id
 from sinks.clickhouse import ClickHouse
-from sinks.migrate import fill
+from sinks.statements import fill
 
 _PERSON: Final = re.compile(r"^p-[0-9a-f]{24}$")
 _AT_ONCE: Final = 1_000  # bytes of ids in one statement; clickhouse-connect puts up to 4 KiB into its address

@@ -191,7 +191,8 @@ def of_clickhouse(settings: Settings) -> Iterator[Finding]:
     import sql
     from local.stack import embedded
     from sinks.clickhouse import ClickHouse
-    from sinks.migrate import status
+    from sinks.migrate import Schema, refuse
+    from sinks.retention import Retention
 
     with (
         embedded(settings, clickhouse=True, say=_quiet) as running,
@@ -202,12 +203,19 @@ def of_clickhouse(settings: Settings) -> Iterator[Finding]:
         version, theirs = answer
         yield Finding(True, f"ClickHouse {version} answers at {store.where}")
         yield _clocks("ClickHouse", int(theirs), before, time.time_ns() // 1_000_000)
-        pending = [x.name for x in status(store) if x.applied_at is None]
+        schema = Schema(store, Retention.of(running), cluster=running.clickhouse_cluster)
+        found = schema.status()
+        refuse(store.database, found)
+        pending = [x.name for x in found if x.applied_at is None]
         if not pending:
             yield Finding(True, f"database {store.database} is up to date")
         else:
             words = f"database {store.database} lacks {', '.join(pending)}"
             yield Finding(False if settings.clickhouse_dsn else None, words, "cartwake migrate")
+        for table, wanted in schema.retained():
+            if table.days != wanted:
+                words = f"{table.table} keeps {table.days} days, the settings say {wanted}"
+                yield Finding(None, words, "cartwake migrate")
         yield _analysts(running)
 
 

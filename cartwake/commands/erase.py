@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _DAY_MS: Final = 86_400_000
 _CARTS_DAYS: Final = 90  # stage 1 forgets a cart so long after its last activity
 _DEVICES_DAYS: Final = 180  # stage 2 a device
+_WEEK_DAYS: Final = 7  # ClickHouse lets go of a week as a whole
 #: Topics that hold no person.
 _NOBODY_S: Final = frozenset({"settings", "offer-codes"})
 
@@ -50,6 +51,8 @@ def command(person: str, shop: str, dry_run: bool, yes: bool, as_json: bool) -> 
     from local.stack import embedded
     from sinks import erase as rows
     from sinks.clickhouse import ClickHouse
+    from sinks.migrate import Schema
+    from sinks.retention import Retention
 
     with (
         embedded(settings_file.load(), kafka=not dry_run, clickhouse=True, say=_say) as settings,
@@ -75,8 +78,11 @@ def command(person: str, shop: str, dry_run: bool, yes: bool, as_json: bool) -> 
         with Publisher(settings) as publisher:
             publisher.send_and_wait(SUBSCRIBER_EVENTS, found.subscriber_id, encode(event))
         removed = rows.erase(store, found)
+        late = max(
+            (x.days for x, _ in Schema(store, Retention.of(settings)).retained()), default=settings.retention_days
+        )
         kept = suppressed(settings, found)
-        rest = remains(settings, now)
+        rest = remains(settings, now, late)
     about = {"shop": shop, "erased_at": rfc3339(now), "event_id": event.event_id, "suppressed_as": kept}
     _write(removed, as_json, about=about, rest=rest)
     _say(
@@ -94,8 +100,11 @@ def suppressed(settings: Settings, person: "Who") -> list[str]:
     return [links.tombstone((person.shop_id, x))[1] for x in person.persons]
 
 
-def remains(settings: Settings, now: int) -> list[Rest]:
-    """What an erasure `now` (epoch ms) leaves behind, and until when; raises KafkaUnavailable."""
+def remains(settings: Settings, now: int, kept_days: int) -> list[Rest]:
+    """What an erasure `now` (epoch ms) leaves behind, and until when; raises KafkaUnavailable.
+
+    `kept_days` is the longest that a table of ClickHouse keeps what comes after it.
+    """
     from cartwake.clock import rfc3339
     from cartwake.commands.topics import look
 
@@ -111,6 +120,7 @@ def remains(settings: Settings, now: int) -> list[Rest]:
         rest.append(Rest(f"records in {topic.name}", until))
     return [
         *rest,
+        Rest("rows on their way to ClickHouse, unless this is run again", day((kept_days + _WEEK_DAYS) * _DAY_MS)),
         Rest("stage 1: carts, with an address typed in them", day(_CARTS_DAYS * _DAY_MS)),
         Rest("stage 2: devices the person was seen on", day(_DEVICES_DAYS * _DAY_MS)),
         Rest("stage 3: the keyed hash that keeps the person from being written to", "for ever"),

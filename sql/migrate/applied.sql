@@ -1,4 +1,4 @@
--- What has been applied so far.
-SELECT number, name, toString(sha256) AS sha256, applied_at
+-- What has been applied so far. Which version did so is not known of records from before it was noted.
+SELECT * REPLACE (toString(sha256) AS sha256)
 FROM {database}.schema_migrations FINAL
 ORDER BY number

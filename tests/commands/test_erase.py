@@ -101,6 +101,7 @@ def test_the_report_says_what_was_removed_and_what_remains_until_when(
         resource = ConfigResource(ConfigResource.Type.TOPIC, topics.topic_prefix + name, incremental_configs=[entry])
         for future in admin.incremental_alter_configs([resource]).values():
             future.result()
+    run("migrate", retention_tables="order_events=365")
     asked = json.loads(run("erase", "ana@example.com", "--dry-run", "--json").stdout)
     done = run("erase", "ana@example.com", "--json")
     report = json.loads(done.stdout)
@@ -116,6 +117,7 @@ def test_the_report_says_what_was_removed_and_what_remains_until_when(
         return {str(today + timedelta(days=n + late)) for late in (-1, 0)}
 
     assert until[f"records in {topics.topic_prefix}messages"] in days(3)
+    assert until["rows on their way to ClickHouse, unless this is run again"] in days(365 + 7)
     assert until[f"records in {topics.topic_prefix}cart-events"].startswith("for ever")
     assert not [x for x in until if "settings" in x or "offer-codes" in x]
     assert until["stage 1: carts, with an address typed in them"] in days(90)

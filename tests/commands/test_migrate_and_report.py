@@ -22,7 +22,7 @@ DAYS = ("--from", "2026-11-23", "--to", "2026-11-24")
 @pytest.mark.stack
 def test_dry_run_changes_nothing_and_a_repetition_has_nothing_to_do(run: Run) -> None:
     asked = run("migrate", "--dry-run")
-    assert (asked.exit_code, asked.stdout.split()) == (0, FILES)
+    assert (asked.exit_code, [x[6:] for x in asked.stdout.splitlines() if x.startswith("-- == 0")]) == (0, FILES)
     assert run("migrate", "--status").stdout.count("not applied") == len(FILES)
     assert run("migrate").stdout.split() == FILES
     again = run("migrate")

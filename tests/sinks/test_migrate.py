@@ -11,6 +11,7 @@ from cartwake.topics import ALL
 from sinks import migrate as m
 from sinks.clickhouse import ClickHouse
 
+RECORDS = {"schema_migrations", "schema_migrations_log"}
 TWO = (
     m.Migration(1, "001_a.sql", "-- why\nCREATE TABLE IF NOT EXISTS {database}.a (x Int8) ENGINE = Memory;\n"),
     m.Migration(
@@ -37,7 +38,7 @@ def test_empty_server_gets_every_table_and_view_and_a_repetition_changes_nothing
     views = {"abandonments", "decided_carts", "sent_messages", "plans", "orders", "recoveries"}
     views |= {"devices", "persons", "wishlists", "order_history", "customers", "current_carts"}
     more = {"abandonments_log", "rollup_progress", "checkout_steps_log", "checkout_steps_of_cart_events_log"}
-    assert tables(empty) == names | {f"{x}_log" for x in names} | views | {"schema_migrations"} | more
+    assert tables(empty) == names | {f"{x}_log" for x in names} | views | RECORDS | more
 
 
 @pytest.mark.stack
@@ -47,7 +48,7 @@ def test_failure_in_the_middle_is_continued(empty: ClickHouse) -> None:
         m.migrate(empty, retention_days=90, files=(TWO[0], broken))
     assert [x.applied_at is not None for x in m.status(empty, files=TWO)] == [True, False]
     assert m.migrate(empty, retention_days=90, files=TWO) == ("002_b.sql",)
-    assert tables(empty) == {"a", "b", "schema_migrations"}
+    assert tables(empty) == {"a", "b"} | RECORDS
 
 
 @pytest.mark.stack
@@ -56,8 +57,7 @@ def test_applied_file_that_changed_is_refused(empty: ClickHouse) -> None:
     changed = (replace(TWO[0], text=TWO[0].text + "-- a word more\n"), TWO[1])
     with pytest.raises(ConfigurationError, match=r"001_a\.sql was applied .* and has changed since"):
         m.migrate(empty, retention_days=90, files=changed)
-    with pytest.raises(ConfigurationError, match="changed since"):
-        m.status(empty, files=changed)
+    assert [x.changed for x in m.status(empty, files=changed)] == [True, False]
 
 
 @pytest.mark.stack

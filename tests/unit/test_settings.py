@@ -17,7 +17,9 @@ WRONG: dict[str, str] = {
     "replication": "10",
     "clickhouse_port": "65536",
     "clickhouse_database": "1st",
+    "clickhouse_cluster": "two words",
     "retention_days": "-1",
+    "retention_tables": "messages=3651",
     "smtp_port": "",
     "smtp_tls": "ssl",
     "mailbox_port": "1.5",
@@ -49,6 +51,31 @@ def test_environment_wins_over_the_file(tmp_path: Path) -> None:
     file.write_text('partitions = 8\nretention_days = 30\ndata_dir = "here"\n')
     settings = load({"CARTWAKE_PARTITIONS": "16", "HOME": "/x"}, file)
     assert (settings.partitions, settings.retention_days, settings.data_dir) == (16, 30, Path("here"))
+
+
+@pytest.mark.parametrize(
+    ("said", "understood"),
+    [
+        ('retention_tables = "messages=365,cart_events=1"', {"messages": 365, "cart_events": 1}),
+        ("[retention_tables]\nmessages = 3650\norder_events = 999", {"messages": 3650, "order_events": 999}),
+        ("[retention_tables]", {}),
+    ],
+)
+def test_retention_by_table_is_a_line_or_a_table_of_the_file(
+    tmp_path: Path, said: str, understood: dict[str, int]
+) -> None:
+    file = tmp_path / "cartwake.toml"
+    file.write_text(said)
+    settings = load({}, file)
+    assert settings.retention == understood
+    assert load(settings.environment(), NOWHERE) == settings
+
+
+@pytest.mark.parametrize("days", ["0", "3651", "-1", '"long"', "1.5", "true", "{ a = 1 }"])
+def test_days_of_a_table_that_make_no_sense_are_refused(tmp_path: Path, days: str) -> None:
+    file = tmp_path / "cartwake.toml"
+    file.write_text(f"[retention_tables]\nmessages = {days}\n")
+    assert "retention_tables" in failure({}, file)
 
 
 @pytest.mark.parametrize("name", WRONG)
