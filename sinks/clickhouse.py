@@ -127,16 +127,18 @@ class ClickHouse:
         return self._call(lambda: self._client.command(statement, parameters=_as_dict(parameters), use_database=False))
 
     def insert(self, statement: str, body: bytes, *, token: str) -> None:
-        """Insert `body` by an `INSERT … FORMAT RowBinary` of `sql/ingest`.
+        """Insert `body` by an `INSERT … FORMAT Native` of `sql/ingest`.
 
         Repeating a call with the same token and body is safe: ClickHouse drops what it already has
-        (`insert_deduplication_token`, within the window of the table).
+        (`insert_deduplication_token`, within the window of the table). Repeats within a batch are left to merges and
+        FINAL: to collapse them as they are written would take as long as all the rest.
         """
         settings = {
             "insert_deduplication_token": token,
             "deduplicate_blocks_in_dependent_materialized_views": 1,  # what a view missed in a crash, it gets now
             "max_partitions_per_insert_block": 0,
             "async_insert": 0,
+            "optimize_on_insert": 0,
         }
         self._call(lambda: self._client.command(statement, data=body, settings=settings))
 

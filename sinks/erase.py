@@ -21,7 +21,10 @@ _PERSON: Final = re.compile(r"^p-[0-9a-f]{24}$")
 _AT_ONCE: Final = 1_000  # bytes of ids in one statement; clickhouse-connect puts up to 4 KiB into its address
 _COUNT: Final = "SELECT count() AS n"
 _READ: Final = "SELECT DISTINCT raw, received_at"
-_READ_DEAD: Final = "SELECT DISTINCT topic, reason, key, value, received_at"
+_READ_OTHERS: Final = {
+    "cart_events": "SELECT DISTINCT record AS raw, received_at",  # its `raw` is cut, see schema/012
+    "dead_letters": "SELECT DISTINCT topic, reason, key, value, received_at",
+}
 _LEAST_DIGITS: Final = 7  # fewer are no telephone number, and stand in many texts by chance
 
 
@@ -95,7 +98,7 @@ def read(client: ClickHouse, person: Who) -> dict[str, list[dict[str, Any]]]:
     for table in _tables():
         if table == "abandonments":
             continue  # made of the others
-        verb = _READ_DEAD if table == "dead_letters" else _READ
+        verb = _READ_OTHERS.get(table, _READ)
         rows: dict[tuple[Any, ...], dict[str, Any]] = {}
         for asked in _parameters(person, carts, table):
             for row in client.query(fill(_statement(table), {"verb": verb}), asked):

@@ -9,4 +9,4 @@ SELECT
     fromUnixTimestamp64Milli(least(greatest(timestamp, 0), 4102444800000), 'UTC')
 FROM input('partition UInt16, offset UInt64, timestamp Int64, key String, raw String,
     reason String, topic String, source_partition String, source_offset String, stage String')
-FORMAT RowBinary
+FORMAT Native

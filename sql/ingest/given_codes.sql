@@ -10,8 +10,8 @@ FROM
         partition, offset,
         fromUnixTimestamp64Milli(least(greatest(timestamp, 0), 4102444800000), 'UTC') AS arrived,
         JSONExtract(raw, 'Tuple(shop_id String, type String, code String)') AS said
-    FROM input('partition UInt16, offset UInt64, timestamp Int64, key String, raw String')
-    WHERE startsWith(trimLeft(raw), '{')
+    FROM input('partition UInt16, offset UInt64, timestamp Int64, raw String')
+    WHERE startsWith(trimLeft(raw, ' \t\r\n'), '{')
 )
 WHERE said.type IN ('message.sent', 'message.uncertain') AND said.code != ''
-FORMAT RowBinary
+FORMAT Native

@@ -13,5 +13,5 @@ FROM
         JSONExtract(raw, 'Tuple(shop_id String, name String, value String)') AS said
     FROM input('partition UInt16, offset UInt64, timestamp Int64, key String, raw String')
 )
-WHERE raw = '' OR startsWith(trimLeft(raw), '{') AND said.name != ''
-FORMAT RowBinary
+WHERE raw = '' OR startsWith(trimLeft(raw, ' \t\r\n'), '{') AND said.name != ''
+FORMAT Native

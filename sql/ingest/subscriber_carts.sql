@@ -38,8 +38,8 @@ FROM
         -- stands in a field nobody reads
         if(read.record_id != '', read, JSONExtract(replaceRegexpAll(toValidUTF8(raw),
             '([\\[:,]\\s*)-?(?:[0-9]{300,}[.0-9]*|[0-9.]+[eE][+]?[0-9]{3,})', '\\1 0'), shape)) AS said
-    FROM input('partition UInt16, offset UInt64, timestamp Int64, key String, raw String')
-    WHERE startsWith(trimLeft(raw), '{')
+    FROM input('partition UInt16, offset UInt64, timestamp Int64, raw String')
+    WHERE startsWith(trimLeft(raw, ' \t\r\n'), '{')
 )
 WHERE said.type != '' AND said.record_id != ''
-FORMAT RowBinary
+FORMAT Native

@@ -11,8 +11,8 @@ from cartwake.clock import rfc3339
 from cartwake.topics import DEAD_LETTERS
 from sinks import rollup
 from sinks.clickhouse import ClickHouse, Parameters
+from sinks.columns import Rows, block, gather
 from sinks.rollup import Rollup
-from sinks.rowbinary import encoder
 from sinks.sink import statements
 
 NOW = int(time.time() * 1000)
@@ -71,15 +71,14 @@ class Rolled(ClickHouse):
 
 def rows(topic: str, records: Iterable[Kept | bytes | dict[str, Any]]) -> bytes:
     """The body of an insert, offsets counted on."""
-    encode = encoder(topic)
-    body = []
+    found: dict[int, Rows] = {}
     for record in records:
         if isinstance(record, dict):
             record = json.dumps(record).encode()  # noqa: PLW2901
         if isinstance(record, bytes):
             record = Kept(record, at=next(_offsets))  # noqa: PLW2901
-        body.append(encode(record) or b"")
-    return b"".join(body)
+        gather(topic)(found.setdefault(record.partition(), Rows()), [record])
+    return b"".join(block(topic, *x) for x in found.items())
 
 
 def put(client: ClickHouse, topic: str, *records: Kept | bytes | dict[str, Any], token: str | None = None) -> None:

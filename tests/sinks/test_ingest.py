@@ -11,8 +11,8 @@ import sql
 from cartwake.clock import to_datetime
 from cartwake.topics import ALL, WATERMARK
 from sinks.clickhouse import ClickHouse
+from sinks.columns import Rows, gather, strings
 from sinks.offers import fingerprint
-from sinks.rowbinary import encoder, string
 from tests.sinks.records import DEAD, NOW, Kept, dead_letter, event, match, message, outcome, put, rows
 
 pytestmark = pytest.mark.stack
@@ -98,16 +98,16 @@ def test_hostile_records_are_kept_and_wrong_fields_become_empty(client: ClickHou
 
 
 def test_watermarks_and_empty_values_are_no_rows() -> None:
-    encode = encoder("cart-events")
-    assert encode(Kept(b"{}", said=[(WATERMARK, b"1")])) is None
-    assert encode(Kept(None)) is None
-    assert encode(Kept(b"")) is None
-    assert encode(Kept(b"{}", said=[("other", b"1")])) is not None
+    found = Rows()
+    marked = Kept(b"{}", said=[(WATERMARK, b"1")], at=1)
+    gather("cart-events")(found, [marked, Kept(None, at=2), Kept(b"", at=3), Kept(b"{}", said=[("other", b"1")], at=4)])
+    assert found.offsets == [4]
+    assert found.size > 0
 
 
 def test_strings_have_their_length_before_them() -> None:
     for size, head in ((0, b"\0"), (127, b"\x7f"), (128, b"\x80\x01"), (16_384, b"\x80\x80\x01")):
-        assert string(b"x" * size) == head + b"x" * size
+        assert strings([b"x" * size, b"y"]) == head + b"x" * size + b"\x01y"
 
 
 def test_dead_letter_keeps_its_bytes_and_where_it_came_from(client: ClickHouse) -> None:

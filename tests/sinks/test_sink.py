@@ -70,7 +70,7 @@ def send(settings: Settings, numbers: range) -> None:
 
 
 def physical(client: ClickHouse, table: str = "cart_events_log") -> tuple[int, int]:
-    [found] = client.query(f"SELECT count() AS n, uniqExact(raw) AS u FROM {table}")
+    [found] = client.query(f"SELECT count() AS n, uniqExact(kafka_partition, kafka_offset) AS u FROM {table}")
     return found["n"], found["u"]
 
 
