@@ -250,7 +250,7 @@ def refuse(database: str, found: Sequence[Status]) -> None:
         if file.changed:
             raise ConfigurationError(
                 f"sql/schema/{file.name} was applied to {database} and has changed since: put its text back and write "
-                f"a new file {len(found) + 1:03d}_<name>.sql"
+                f"a new file {found[-1].number + 1:03d}_<name>.sql"
             )
 
 
