@@ -22,9 +22,7 @@ from streams.runtime.producer import Headers
 from streams.runtime.progress import BrokerClock, GivenProgress
 
 _COMMIT: Final = 5_000  # records after which states are packed again
-
-#: Told of each record that a stage says: topic and value.
-Listen = Callable[[str, bytes], None]
+_IN_USE: Final = 1_000  # states of a partition that stay unpacked
 
 
 class Arrived(Struct, gc=False):
@@ -96,6 +94,7 @@ class World:
         ]
         self._parts = [self._part(stage, n) for stage in stages for n in range(partitions)]
         self._timed = [part for part in self._parts if part.stage.state is not None]
+        self._writing = [part for part in self._parts if part.stage.name == pipeline.REMINDERS]
         self._readers: dict[tuple[str, int], list[Partition[Any, Any]]] = defaultdict(list)
         for part in self._parts:
             for topic in part.stage.inputs:
@@ -133,7 +132,7 @@ class World:
         return self._due
 
     def _part(self, stage: Any, number: int) -> Partition[Any, Any]:
-        table = Table[Any, Any](stage.key, stage.state, in_use=stage.in_use)
+        table = Table[Any, Any](stage.key, stage.state, in_use=min(stage.in_use, _IN_USE))
         part = Partition(stage, number, self._clock, self._shared, table=table)
         part.task.on_restored()
         return part
@@ -145,8 +144,7 @@ class World:
 
     def _hand_over(self, topic: str, partition: int, record: Arrived) -> None:
         for part in self._readers[topic, partition]:
-            part.take(topic, (record,))
-            part.release()
+            part.give(topic, [record])
             self._due = min(self._due, part.table.next_due)
 
     async def _settle(self) -> None:
@@ -159,7 +157,7 @@ class World:
                     offset = self._next(topic, partition)
                     self._hand_over(topic, partition, Arrived(offset, self._clock.now, key, value, headers))
             wanted.clear()
-            for part in self._timed:
+            for part in self._writing:
                 effects, part.effects = part.effects, []
                 for effect in effects:
                     at_once = getattr(effect, "at_once", False)

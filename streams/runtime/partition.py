@@ -206,6 +206,10 @@ class Partition(Generic[K, S]):
             self._seen = self._bad = 0
         self._waiting[topic].extend(self._runs(records))
 
+    def give(self, topic: str, records: list[Record]) -> None:
+        """Hand records over at once: for whoever keeps time and order without an app."""
+        self._hand_over(topic, records)
+
     def is_full(self, topic: str) -> bool:
         """Whether so much of `topic` waits here that no more should be fetched."""
         return sum(len(run) for run, _, _ in self._waiting[topic]) > MOST_WAITING
