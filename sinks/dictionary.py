@@ -8,6 +8,7 @@ from itertools import groupby
 from typing import Final
 
 import sql
+from cartwake.errors import ConfigurationError
 from sinks.clickhouse import ClickHouse
 
 _HEAD: Final = """# Data dictionary
@@ -18,8 +19,10 @@ change it by hand. How to ask: [analysts.md](analysts.md).
 
 
 def markdown(client: ClickHouse) -> str:
-    """The dictionary of the client's database as Markdown."""
+    """The dictionary of the client's database as Markdown; raises ConfigurationError when it is not migrated."""
     rows = client.query(sql.read("dictionary/columns.sql"))
+    if not rows:
+        raise ConfigurationError(f"database {client.database} has no views to explain: run `cartwake migrate` first")
     tables = [(name, list(columns)) for name, columns in groupby(rows, key=lambda row: str(row["name"]))]
     lines = [_HEAD, "| view | what it holds |", "|---|---|"]
     lines += [f"| [`{name}`](#{name}) | {_cell(columns[0]['words'])} |" for name, columns in tables]

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from decimal import Decimal
+from pathlib import Path
 
 import pyarrow.parquet
 import pytest
@@ -29,6 +30,21 @@ def test_dry_run_changes_nothing_and_a_repetition_has_nothing_to_do(run: Run) ->
     assert (again.exit_code, again.stdout) == (0, "")
     assert "nothing to do" in again.stderr
     assert "not applied" not in run("migrate", "--status").stdout
+
+
+@pytest.mark.stack
+def test_the_dictionary_is_written_of_a_migrated_database_alone(run: Run) -> None:
+    assert run("migrate").exit_code == 0
+    assert run("migrate", "--dictionary").stdout == (Path(__file__).parents[2] / "docs/dictionary.md").read_text(
+        encoding="utf-8"
+    )
+
+
+@pytest.mark.stack
+def test_there_is_no_dictionary_before(run: Run) -> None:
+    said = run("migrate", "--dictionary")
+    assert isinstance(said.exception, ConfigurationError)
+    assert said.stdout == ""
 
 
 @pytest.mark.stack
