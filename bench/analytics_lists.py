@@ -1,0 +1,113 @@
+"""Lists, a cart in full, and the figures of the console at many carts: how long each takes to read, 95 of 100 times.
+
+The shop is made up (bench/shop): 90 days of carts with twenty events each, inserted in the order of time. The readings
+are those of the console and the reports, through HTTP, one after the other, with filters, searches and places in the
+list drawn by a seed.
+"""
+
+import json
+import random
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from cartwake.settings import Settings
+from local import stack
+from local.kafka import free_port
+from sinks.carts import Carts, cursor_of
+from sinks.clickhouse import ClickHouse
+from sinks.migrate import migrate
+from sinks.reports import run
+
+SHOP: Final = Path(__file__).parent / "shop"
+TABLES: Final = ("cart_outcomes_log", "subscriber_carts_log", "messages_log", "abandonments_log", "cart_events_log")
+_AT_ONCE: Final = 50_000  # carts in one insert
+_DAY_MS: Final = 86_400_000
+_STATES: Final = ("open", "reactivated", "recovered", "withdrawn")
+_STAGES: Final = ("cart", "contact", "address", "shipping", "payment", "review")
+_SEARCHES: Final = ("sofia.fischer42", "scarf no. 7", "ionescu", "o-123456", "nobody.at.all", "Tea Pot", "@example.net")
+_TILES: Final = ("abandonment-rate", "abandonments", "messages", "recovered")
+
+
+def add_arguments(parser: Any) -> None:
+    """Options of this benchmark."""
+    parser.add_argument("--carts", type=int, default=5_000_000, help="twenty events each")
+    parser.add_argument("--readings", type=int, default=60, help="of each kind")
+    parser.add_argument("--keep", type=Path, help="a folder in which the shop is kept for the next time")
+    parser.add_argument("--lists-json", action="store_true")
+
+
+def main(arguments: Any) -> int:
+    """Make the shop, if it is not there, and read."""
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Settings(data_dir=arguments.keep or Path(folder), clickhouse_port=free_port())
+        with (
+            stack.embedded(settings, clickhouse=True) as running,
+            ClickHouse.open(running.clickhouse_dsn, running.clickhouse_database, timeout_s=600) as store,
+        ):
+            migrate(store, retention_days=900)
+            make(store, arguments.carts)
+            found = {name: quantiles(readings) for name, readings in read(store, arguments.readings)}
+    for name, (median, most) in found.items():
+        print(f"{name:40} p50 {median:8.1f} ms   p95 {most:8.1f} ms")
+    if arguments.lists_json:
+        print(json.dumps(found))
+    return 0
+
+
+def make(store: ClickHouse, carts: int) -> None:
+    """Fill the tables that are empty."""
+    store.execute((SHOP / "carts.sql").read_text(encoding="utf-8"))
+    begin = time.time_ns() // 1_000_000 // _DAY_MS * _DAY_MS - 90 * _DAY_MS
+    for table in TABLES:
+        if store.query(f"SELECT count() AS n FROM {table}")[0]["n"]:
+            continue
+        statement, began = (SHOP / f"{table}.sql").read_text(encoding="utf-8"), time.monotonic()
+        for first in range(0, carts, _AT_ONCE):
+            some = {"first": first, "count": min(_AT_ONCE, carts - first), "begin": begin, "carts": carts}
+            store.execute(statement, some)
+        print(f"{table}: made in {time.monotonic() - began:,.0f} s", flush=True)
+
+
+def read(store: ClickHouse, number: int) -> Iterator[tuple[str, list[float]]]:
+    """Each kind of reading, and how long each took (ms)."""
+    draw, carts = random.Random(20261126), Carts(store)
+    newest, last = carts.page(limit=48).rows, datetime.now(UTC).date()
+    someone = [row.abandonment_id for row in newest] + [
+        row.abandonment_id for row in carts.page(state="recovered").rows
+    ]
+    kinds: dict[str, Callable[[], object]] = {
+        "list, all": lambda: carts.page(limit=48),
+        "list, a shop": lambda: carts.page(shop=draw.choice(("main", "berlin", "wien")), limit=48),
+        "list, a state": lambda: carts.page(state=draw.choice(_STATES), limit=48),
+        "list, a stage of a shop": lambda: carts.page(shop="wien", stage=draw.choice(_STAGES), limit=48),
+        "list, searched": lambda: carts.page(search=draw.choice(_SEARCHES), limit=48),
+        "list, oldest first": lambda: carts.page(sort="oldest", limit=48),
+        "list, somewhere": lambda: carts.page(cursor=_somewhere(draw), limit=48),
+        "a cart in full": lambda: carts.detail(draw.choice(someone)),
+        "the figures above the list": carts.counts,
+    }
+    for report in _TILES:
+        kinds[f"report {report}, 30 days"] = partial(run, store, report, from_=last - timedelta(days=30), to=last)
+    for name, reading in kinds.items():
+        reading()
+        taken = []
+        for _ in range(number):
+            began = time.perf_counter()
+            reading()
+            taken.append((time.perf_counter() - began) * 1000)
+        yield name, taken
+
+
+def quantiles(taken: list[float]) -> tuple[float, float]:
+    """(median, 95th percentile)."""
+    ordered = sorted(taken)
+    return ordered[len(ordered) // 2], ordered[int(len(ordered) * 0.95)]
+
+
+def _somewhere(draw: random.Random) -> str:
+    return cursor_of(datetime.now(UTC) - timedelta(days=draw.uniform(1, 88)), "f" * 32)
