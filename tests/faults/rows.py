@@ -2,12 +2,12 @@
 
 from typing import Final
 
-from tests.faults import brokers, clocks, control, disk, inputs, mail, storm, watchdog, workers
+from tests.faults import brokers, clickhouse, clocks, control, disk, inputs, mail, storm, watchdog, workers
 from tests.faults.result import Fault
 
 #: Those with a quick form, and those too long for one.
 QUICK: Final[dict[str, Fault]] = {
     **control.ROWS, **workers.ROWS, **storm.ROWS, **brokers.ROWS, **disk.ROWS, **watchdog.ROWS,
-    **inputs.ROWS, **clocks.ROWS, **mail.ROWS,
+    **inputs.ROWS, **clocks.ROWS, **mail.ROWS, **clickhouse.ROWS,
 }  # fmt: skip
 ROWS: Final[dict[str, Fault]] = {**QUICK, **brokers.FULL}
