@@ -4,6 +4,7 @@ from typing import Final
 
 from tests.faults import (
     brokers,
+    clickhouse,
     clocks,
     control,
     disk,
@@ -23,5 +24,6 @@ from tests.faults.result import Fault
 QUICK: Final[dict[str, Fault]] = {
     **control.ROWS, **workers.ROWS, **storm.ROWS, **brokers.ROWS, **disk.ROWS, **watchdog.ROWS,
     **inputs.ROWS, **clocks.ROWS, **mail.ROWS, **headers.ROWS, **unsubscribe.ROWS, **returns.ROWS, **mail_clock.ROWS,
+    **clickhouse.ROWS,
 }  # fmt: skip
 ROWS: Final[dict[str, Fault]] = {**QUICK, **brokers.FULL}
