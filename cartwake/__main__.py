@@ -27,6 +27,7 @@ COMMANDS = (
     "dlq",
     "erase",
     "bounces",
+    "export",
     "export-person",
     "settings",
     "topics",

@@ -62,7 +62,7 @@ class Carts:
         `search` is any part of an e-mail address, a product's name, or a cart, customer or order id, in any case.
         """
         limit = max(1, min(limit, _MOST))
-        filters = {"state": state or "", "search": _pattern(search or "")}
+        filters = {"state": state or "", "search": pattern(search or "")}
         at, last = read_cursor(cursor) if cursor else (SystemClock().now_ms(), "")
         asked = {**filters, "shop": shop or "", "stage": stage or "", "limit": limit + 1}
         rows: list[CartRow] = []
@@ -177,7 +177,7 @@ def lines(items: str) -> tuple[CartLine, ...]:
     return tuple(_line(x) for x in found if isinstance(x, dict)) if isinstance(found, list) else ()
 
 
-def _pattern(search: str) -> str:
+def pattern(search: str) -> str:
     """A pattern for LIKE that finds the text as it is; empty for none."""
     text = search.strip().lower()
     escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
