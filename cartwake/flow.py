@@ -44,7 +44,7 @@ class Pace:
 
 
 #: Quick finds a break of a busy checkout in minutes; slow has enough checkouts to judge a shop with few of them.
-PACES: Final = (Pace(3 * MINUTE_MS, (5, 10, 20)), Pace(20 * MINUTE_MS, (20, 60, 180)))
+PACES: Final = (Pace(3 * MINUTE_MS, (5, 10, 20, 40)), Pace(20 * MINUTE_MS, (20, 60, 180)))
 BOUGHT_WINDOWS: Final = (60, 180)
 ORDER_WINDOWS: Final = (5, 15, 30, 60, 180)
 

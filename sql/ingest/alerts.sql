@@ -25,8 +25,8 @@ FROM
             jumps Array(Tuple(signal String, minutes UInt32, of UInt64, passed UInt64, share Float64, usual Float64)),
             reason String, words String, about String, to String
         )') AS said
-    FROM input('partition UInt16, offset UInt64, timestamp Int64, key String, raw String')
-    WHERE startsWith(trimLeft(raw), '{')
+    FROM input('partition UInt16, offset UInt64, timestamp Int64, raw String')
+    WHERE startsWith(trimLeft(raw, ' \t\r\n'), '{')
 )
 WHERE said.type != '' AND said.record_id != ''
-FORMAT RowBinary
+FORMAT Native

@@ -108,6 +108,7 @@ def committed(settings: Settings) -> int:
 
 def test_every_topic_gets_to_its_table(topics: Settings, client: ClickHouse) -> None:
     records = {x.name: event(1) for x in ALL} | {
+        "alerts": {"record_id": "r", "type": "alert.opened", "alert_id": "a", "shop_id": "main", "number": 1},
         "cart-outcomes": outcome(),
         "messages": message("planned"),
         "offer-codes": {"pool": "spring", "code": "SAVE-7"},
@@ -125,6 +126,7 @@ def test_every_topic_gets_to_its_table(topics: Settings, client: ClickHouse) -> 
     with running(topics, client):
         wait(lambda: committed(topics) == 4)
         wait(lambda: physical(client, "messages_log")[0] == 1)
+        wait(lambda: client.command(f"SELECT count() FROM {client.database}.alerts_log") == 1)
         wait(lambda: physical(client, "subscriber_carts_log")[0] == 1)
         wait(lambda: client.command(f"SELECT count() FROM {client.database}.offer_codes_log") == 1)
         wait(lambda: client.command(f"SELECT count() FROM {client.database}.dead_letters_log") == 2)
