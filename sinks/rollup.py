@@ -1,7 +1,7 @@
 """Abandonments kept as rows: computed anew when something new is said of them.
 
 in   what the sink has written of cart-outcomes, subscriber-carts and messages: offsets by topic and partition
-out  abandonments_log, and rollup_progress, from which whoever has the partition next goes on
+out  abandonments_log, and rollup_progress_log, from which whoever has the partition next goes on
 """
 
 import logging

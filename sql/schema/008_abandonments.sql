@@ -1,7 +1,7 @@
 -- Abandonments as rows that are kept, so that a list, a figure or an export costs what it shows and not all that was ever said.
 --
 -- * Some seconds after outcomes, persons or messages have come, the sink computes the abandonments they speak of anew
---   (sql/rollup/abandonments.sql). `rollup_progress` says how far it has come, so a crash loses nothing; it only repeats.
+--   (sql/rollup/abandonments.sql). `rollup_progress_log` says how far it has come, so a crash loses nothing; it only repeats.
 -- * `facts` is larger the more was known: two sinks may compute one row at the same moment, and what knows more stays. It adds
 --   up the times of arrival of all that was said, each id once, so what is said again, or late, counts.
 -- * The sort key is that of the lists. Rows of old parts and new ones seldom overlap in it, so FINAL merges little.
@@ -49,7 +49,7 @@ PARTITION BY toStartOfMonth(abandoned_at)
 ORDER BY (shop_id, abandoned_at, abandonment_id)
 TTL toDateTime(said_at) + INTERVAL {retention_days} DAY;
 
-CREATE TABLE IF NOT EXISTS {database}.rollup_progress
+CREATE TABLE IF NOT EXISTS {database}.rollup_progress_log
 (
     topic LowCardinality(String),
     partition UInt16,

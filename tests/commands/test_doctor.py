@@ -39,7 +39,7 @@ def test_everything_in_order_is_exit_code_0(run: Run, topics: Settings, store: C
     for words in (
         "settings are understood",
         "Kafka answers at",
-        "10 topics",
+        "11 topics",
         "Kafka's clock agrees",
         "no shop has rules for reminders, so nobody is written to",
         "ClickHouse 2",
