@@ -14,6 +14,7 @@ from console.reader import CartReader
 from sinks.carts import CartRow, Carts, Standing
 from sinks.clickhouse import ClickHouse
 from sinks.migrate import migrate_settings
+from sinks.rollup import Rollup
 from tests.console.browser import Browser
 from tests.console.memory import NOON, MemoryCarts, Written, mail, row
 
@@ -48,6 +49,7 @@ def carts(request: pytest.FixtureRequest) -> Iterator[CartReader]:
         put(client, "subscriber_carts_log", [match(x) for x in ROWS])
         put(client, "messages_log", messages(ROWS[0]))
         put(client, "subscriber_events_log", events(ROWS[0]))
+        Rollup(client).compute(("cart-outcomes", 0), 0, 1)
         yield Carts(client)
 
 
