@@ -6,7 +6,7 @@ import signal
 import sys
 
 #: To add one, write bench/<name>.py and name it here.
-NAMES = ("carts", "parts", "growth", "restore", "flow", "start", "reminders", "alarms")
+NAMES = ("carts", "parts", "growth", "restore", "flow", "start", "reminders", "alarms", "analytics")
 
 
 def main() -> int:
