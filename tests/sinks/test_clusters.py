@@ -146,7 +146,7 @@ def server(tmp_path: Path) -> Iterator[ClickHouse]:
     port = free_port()
     script = (
         "import sys, uvicorn; from pathlib import Path; from local.clickhouse_http import Server\n"
-        "server = Server(Path(sys.argv[1]), 'u', 'p')\n"
+        "server = Server(Path(sys.argv[1]), 'u', 'p', 'r')\n"
         "uvicorn.run(server.app, host='127.0.0.1', port=int(sys.argv[2]), log_level='error', lifespan='off')\n"
     )
     folder = f"{tmp_path / 'engine'}?config-file={configuration}"
