@@ -155,7 +155,7 @@ def shop(client: ClickHouse, seed: int) -> dict[str, Any]:
             client,
             "cart-outcomes",
             left,
-            *([outcome("recovered", 2, number)] if told["carts"][number]["bought"] else []),
+            *([outcome("recovered", 2, number, abandoned_at=rfc3339(at))] if told["carts"][number]["bought"] else []),
         )
         put(client, "subscriber-carts", match(who, number))
         for step in (1, 2):

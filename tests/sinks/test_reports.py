@@ -70,7 +70,7 @@ def shop(client: ClickHouse, seed: int) -> list[dict[str, Any]]:
         for _ in range(2):
             put(client, "cart-outcomes", first)
             if one["state"] != "open":
-                put(client, "cart-outcomes", outcome(one["state"], 2, **where))
+                put(client, "cart-outcomes", outcome(one["state"], 2, abandoned_at=rfc3339(at), **where))
             if one["known"]:
                 put(client, "subscriber-carts", match(**where))
             if one["sent"]:
