@@ -105,7 +105,7 @@ def _fetch(settings: Settings, box: Imap, kills: int, draw: random.Random) -> in
     killed = 0
     while any(not mail.flags for mail in box.mails):
         process = started(
-            settings, "cartwake", "bounces", "fetch", "--plain", "--url", url, BOUNCES_PASSWORD=PASSWORD
+            settings, "cartwake", "bounces", "fetch", "--plain", "--url", url, CARTWAKE_BOUNCES_PASSWORD=PASSWORD
         )  # fmt: skip
         while process.poll() is None:
             if at and sum(bool(mail.flags) for mail in box.mails) >= at[0]:

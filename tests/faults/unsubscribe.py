@@ -225,7 +225,7 @@ def _around(settings: Settings, box: Imap) -> Iterator[None]:
     """The collector, and who looks into the mailbox for bounces."""
     url = f"imap://{USER.replace('@', '%40')}@127.0.0.1:{box.port}"
     fetch = ("bounces", "fetch", "--plain", "--every", "1s", "--url", url)
-    processes = role(settings, "collector"), started(settings, "cartwake", *fetch, BOUNCES_PASSWORD=PASSWORD)
+    processes = role(settings, "collector"), started(settings, "cartwake", *fetch, CARTWAKE_BOUNCES_PASSWORD=PASSWORD)
     try:
         until(lambda: ask(f"{settings.collector_url}/healthz") == 200, "the collector listens", 60)
         yield

@@ -265,7 +265,9 @@ def test_a_template_is_set_taken_back_and_kept_apart_by_language() -> None:
     "name", ["template", "template:", "template:Cart", "template:cart.de_AT", "template:a/b", "x" * 99]
 )
 def test_a_name_that_is_none_is_refused(name: str) -> None:
-    with pytest.raises(ConfigurationError, match=r"is not known; there are shop, carts, reminders, alarms, template:cart\.en"):
+    with pytest.raises(
+        ConfigurationError, match=r"is not known; there are shop, carts, reminders, alarms, template:cart\.en"
+    ):
         parse(name, {})
 
 
