@@ -83,9 +83,8 @@ def migrations() -> tuple[Migration, ...]:
     found: list[Migration] = []
     for name in sql.names("schema"):
         match = _FILE.match(name)
-        last = found[-1].number if found else 0
-        if match is None or int(match[1]) <= last:  # numbers may be kept free for what is being written elsewhere
-            raise ConfigurationError(f"sql/schema/{name}: expected {last + 1:03d}_<name>.sql")
+        if match is None or int(match[1]) != len(found) + 1:
+            raise ConfigurationError(f"sql/schema/{name}: expected {len(found) + 1:03d}_<name>.sql")
         found.append(Migration(int(match[1]), name, sql.read(f"schema/{name}")))
     return tuple(found)
 
