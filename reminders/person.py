@@ -217,6 +217,11 @@ class Person(Waking, frozen=True, kw_only=True, array_like=True, tag="person"):
         """How the person stands to a channel."""
         return self.standing.get(channel, NOTHING)
 
+    @property
+    def is_sending(self) -> bool:
+        """Whether a message may be on its way."""
+        return any(plan.sending_at is not None for plan in self.plans)
+
     def plan(self, plan_id: str) -> Plan | None:
         """The plan of that id, unless it has ended."""
         return next((plan for plan in self.plans if plan.plan_id == plan_id), None)

@@ -64,7 +64,7 @@ def wake(person: Person, key: Key, *, now: int, shop: Shop, orders_flow: bool = 
     """What time demands: ends, and at most one letter. While one is being sent, the others wait for its result."""
     person = _end_expired(_end_stopped(person, key, now=now), key, now=now)
     for due in sorted(person.plans, key=lambda p: (p.due_at, p.plan_id)):
-        if due.due_at > now or any(p.sending_at is not None for p in person.plans):
+        if due.due_at > now or person.is_sending:
             break
         stop = held_back(person, due, now=now, shop=shop)
         if stop is not None:
@@ -199,7 +199,7 @@ def cancelled(person: Person) -> list[str]:
 
 def next_wake(person: Person) -> int:
     """When `wake` has something to do, or NEVER."""
-    sending = any(p.sending_at is not None for p in person.plans)
+    sending = person.is_sending
     waiting = [p for p in person.plans if p.sending_at is None]
     times = [p.expires_at if sending else min(p.due_at, p.expires_at) for p in waiting]
     in_use = {p.cart_id for p in person.plans}

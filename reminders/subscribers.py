@@ -150,10 +150,12 @@ class Reminders:
         for key, state in self._ctx.table.items():
             if isinstance(state, Code):
                 self._codes.restore(key, state)
-            elif isinstance(state, Person | Alias) and (state.outbox or _is_sending(state)):
+            elif isinstance(state, Person | Alias) and (
+                state.outbox or (isinstance(state, Person) and state.is_sending)
+            ):
                 unfinished.append((key, state))
         for key, subscriber in unfinished:
-            if isinstance(subscriber, Person) and _is_sending(subscriber):
+            if isinstance(subscriber, Person) and subscriber.is_sending:
                 resend = self._shops.of(key[0]).reminders.uncertain == "resend"
                 self._save(key, plans.interrupted(subscriber, key, resend=resend))
                 self._ctx.count("uncertain")
@@ -383,10 +385,6 @@ class Reminders:
         if state.outbox and key not in self._publishing:
             self._publishing.add(key)
             self._ctx.effect(Publish(key, state.outbox))
-
-
-def _is_sending(state: Subscriber) -> bool:
-    return isinstance(state, Person) and any(plan.sending_at is not None for plan in state.plans)
 
 
 def _left_at(heard: SubscriberCart | SubscriberEvent) -> int:
