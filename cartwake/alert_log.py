@@ -1,17 +1,14 @@
 """The topic `alerts`, read from its beginning and followed: every alarm there was, and which are open."""
 
 import logging
-import threading
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
 
-import confluent_kafka
 import msgspec
 
+from cartwake import following
 from cartwake.alarms import Alarms
 from cartwake.clock import to_ms
-from cartwake.errors import KafkaUnavailable
 from cartwake.model import decode_alert
 from cartwake.settings import Settings
 from cartwake.topics import ALERTS
@@ -29,49 +26,7 @@ def follow(settings: Settings, alarms: Alarms) -> Callable[[], None]:
 
     Raises KafkaUnavailable when the topic can't be read within 30 seconds.
     """
-    consumer: Any = confluent_kafka.Consumer(
-        {
-            "bootstrap.servers": settings.bootstrap,
-            "group.id": "cartwake-alerts",  # never joined: partitions are assigned by hand
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-            "log_level": 2,
-        }
-    )
-    topic = settings.topic_prefix + ALERTS.name
-    try:
-        partitions = consumer.list_topics(topic, timeout=30).topics[topic].partitions
-    except confluent_kafka.KafkaException as exc:
-        raise KafkaUnavailable(f"the topic {topic} can't be read from {settings.bootstrap}: {exc}") from exc
-    beginning = confluent_kafka.OFFSET_BEGINNING
-    consumer.assign([confluent_kafka.TopicPartition(topic, p, beginning) for p in partitions])
-    ready, stopping, left = threading.Event(), threading.Event(), set(partitions)
-
-    def run() -> None:
-        while not stopping.is_set():
-            message = consumer.poll(0.2)
-            if message is None:
-                continue
-            if message.error():
-                if message.error().code() == confluent_kafka.KafkaError._PARTITION_EOF:
-                    left.discard(message.partition())
-                    if not left:
-                        ready.set()
-                continue
-            take_in(message.value(), alarms)
-        consumer.close()
-
-    thread = threading.Thread(target=run, name="alerts", daemon=True)
-    thread.start()
-
-    def stop() -> None:
-        stopping.set()
-        thread.join(5)
-
-    if partitions and not ready.wait(30):
-        stop()
-        raise KafkaUnavailable(f"the topic {topic} was not read to its end within 30 s")
-    return stop
+    return following.follow(settings, ALERTS, lambda _key, value: take_in(value, alarms), called="topic")
 
 
 def take_in(value: bytes | None, alarms: Alarms) -> None:

@@ -8,20 +8,19 @@ defaults below. A wrong record is refused when it is set, and ignored with a war
 
 import logging
 import re
-import threading
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Annotated, Any, Final
 
-import confluent_kafka
 import msgspec
 from msgspec import Meta, Struct
 
+from cartwake import following
 from cartwake.alarms import AlarmRules
 from cartwake.companions import NAME as COMPANIONS
 from cartwake.companions import Companions
 from cartwake.durations import duration, duration_ms
-from cartwake.errors import ConfigurationError, KafkaUnavailable
+from cartwake.errors import ConfigurationError
 from cartwake.model import Setting, decode_setting, encode
 from cartwake.publish import Publisher
 from cartwake.rules import EXAMPLE, MailTemplate, PushTemplate, ReminderRules, SmsTemplate, check, check_zone
@@ -217,49 +216,9 @@ def follow(settings: Settings, shops: Shops, on_change: Callable[[str], None] | 
 
     Raises KafkaUnavailable when the topic can't be read within 30 seconds.
     """
-    consumer: Any = confluent_kafka.Consumer(
-        {
-            "bootstrap.servers": settings.bootstrap,
-            "group.id": "cartwake-settings",  # never joined: partitions are assigned by hand
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-            "log_level": 2,
-        }
+    return following.follow(
+        settings, SETTINGS, lambda key, value: _take_in(key, value, shops, on_change), called="settings topic"
     )
-    topic = settings.topic_prefix + SETTINGS.name
-    try:
-        partitions = consumer.list_topics(topic, timeout=30).topics[topic].partitions
-    except confluent_kafka.KafkaException as exc:
-        raise KafkaUnavailable(f"the settings topic {topic} can't be read from {settings.bootstrap}: {exc}") from exc
-    beginning = confluent_kafka.OFFSET_BEGINNING
-    consumer.assign([confluent_kafka.TopicPartition(topic, p, beginning) for p in partitions])
-    ready, stopping, left = threading.Event(), threading.Event(), set(partitions)
-
-    def run() -> None:
-        while not stopping.is_set():
-            message = consumer.poll(0.2)
-            if message is None:
-                continue
-            if message.error():
-                if message.error().code() == confluent_kafka.KafkaError._PARTITION_EOF:
-                    left.discard(message.partition())
-                    if not left:
-                        ready.set()
-                continue
-            _take_in(message.key(), message.value(), shops, on_change)
-        consumer.close()
-
-    thread = threading.Thread(target=run, name="settings", daemon=True)
-    thread.start()
-    if partitions and not ready.wait(30):
-        stopping.set()
-        raise KafkaUnavailable(f"the settings topic {topic} was not read to its end within 30 s")
-
-    def stop() -> None:
-        stopping.set()
-        thread.join(5)
-
-    return stop
 
 
 def _take_in(key: bytes | None, value: bytes | None, shops: Shops, on_change: Callable[[str], None] | None) -> None:
