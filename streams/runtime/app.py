@@ -36,6 +36,7 @@ EFFECTS_AT_ONCE = 256
 EFFECTS_PATIENCE_S = 2.5  # for effects under way before partitions are given back: the group waits meanwhile
 BATCH_BYTES = 256 * 1024  # of one fetch, compressed: the loop turns to something else after a batch
 GC_THRESHOLDS = (100_000, 20, 50)  # states come and go by the thousand, without cycles
+METADATA_AGE_MS = 10_000  # a topic that the broker did not know yet when the group was formed is asked for again
 CLOCK_AGE_S = 60.0  # after which the broker's clock is asked for again
 
 
@@ -89,6 +90,7 @@ class App(faust.App):  # type: ignore[misc]
             broker_heartbeat_interval=min(1.0, config.session_timeout / 3),  # how soon a rebalance is heard of
             broker_max_poll_interval=300.0,
             consumer_auto_offset_reset="earliest",
+            consumer_metadata_max_age_ms=METADATA_AGE_MS,
             consumer_max_fetch_size=BATCH_BYTES,
             worker_redirect_stdouts=False,
         )

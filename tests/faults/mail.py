@@ -114,10 +114,13 @@ def _leave(settings: Settings, carts: int) -> None:
 
 
 def _read_by(sink: Any, settings: Settings, store_rows: int) -> None:
-    """Return when the sink has put every end into ClickHouse."""
+    """Return when the sink has put every end, and every abandonment, into ClickHouse."""
     with ClickHouse.open(settings.clickhouse_dsn, settings.clickhouse_database) as store:
-        statement = "SELECT uniqExact(plan_id) AS n FROM messages WHERE type IN {ends:Array(String)}"
-        until(
-            lambda: store.query(statement, {"ends": sorted(ENDS)})[0]["n"] >= store_rows or sink.poll() is not None,
-            "the sink has read every end", 120, 0.5,
-        )  # fmt: skip
+        asked = "SELECT uniqExact(plan_id) AS n FROM messages WHERE type IN {ends:Array(String)}"
+        for statement, what in ((asked, "end"), ("SELECT count() AS n FROM abandonments", "abandonment")):
+            until(
+                lambda statement=statement: (
+                    store.query(statement, {"ends": sorted(ENDS)})[0]["n"] >= store_rows or sink.poll() is not None
+                ),
+                f"the sink has read every {what}", 120, 0.5,
+            )  # fmt: skip

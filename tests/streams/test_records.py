@@ -219,3 +219,17 @@ def test_markers_of_a_transaction_at_the_end_do_not_stop_progress(world: World) 
         assert len(world.read(SUMS)) >= 3
 
     run(scenario())
+
+
+def test_a_topic_that_the_broker_does_not_know_yet_is_read_soon_after_it_does(world: World) -> None:
+    async def scenario() -> None:
+        app = world.app(tallying(inputs=("late",)), partitions_of={"late": 1, SUMS: 1, DEAD: 1})
+        await app.start()
+        await until(lambda: app._generation >= 0 or app.failure is not None, patience=20)
+        world.make(world.prefix + "late", 1)
+        world.send("late", ("k", "1"))
+        await until(lambda: world.counted([app]) == 1)
+        assert app.failure is None
+        await app.stop()
+
+    run(scenario())
