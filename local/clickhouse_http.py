@@ -1,6 +1,6 @@
 """ClickHouse's HTTP interface over one engine of the `chdb` wheel, as a Starlette application.
 
-Left out, with a clear answer: external data (multipart) and brotli. `session_id` is accepted and remembers nothing.
+Left out, with a clear answer: external data (files of a form) and brotli. `session_id` is accepted and remembers nothing.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
@@ -31,6 +32,7 @@ HEAD = 256 * 1024  # ClickHouse's own max_query_size
 TEXT_LIMIT = 64 * 1024 * 1024
 DATA_LIMIT = 2 * 1024 * 1024 * 1024
 HEADERS_LIMIT = 100
+FIELDS_LIMIT = 200
 PIECE = 1024 * 1024
 
 _T = TypeVar("_T")
@@ -129,8 +131,9 @@ class Server:
         return user
 
     async def _run(self, request: Request, *, reads: bool) -> Response:
+        fields = await _fields(request)
         body = _Body(request)
-        asked = request.query_params.get("query", "").encode()
+        asked = (fields.pop("query", "") or request.query_params.get("query", "")).encode()
         head = asked if asked.strip() else await body.take(HEAD)
         statement = read(head)
         if statement.data_format is None:
@@ -144,7 +147,7 @@ class Server:
             raise EngineError("Multi-statements are not allowed (SYNTAX_ERROR)", 62)
         if not statement.text.strip():
             raise EngineError("Empty query (SYNTAX_ERROR)", 62)
-        pool, settings, database = self._pool, _settings(request), _database(request)
+        pool, settings, database = self._pool, _settings(request) | fields, _database(request)
         if reads:
             try:
                 reader.check(statement.text, self._table_functions)
@@ -263,15 +266,13 @@ class _Body:
     """A request's body, decoded, in pieces of one size however the network cut it."""
 
     def __init__(self, request: Request) -> None:
-        if request.headers.get("content-type", "").startswith("multipart/"):
-            raise EngineError("External data (multipart) is not supported here (NOT_IMPLEMENTED)", 48)
         if len(request.headers) > HEADERS_LIMIT:
             raise EngineError(f"More than {HEADERS_LIMIT} headers", 36, 431)
         try:
             self._decoder = codings.Decoder(request.headers.get("content-encoding"))
         except ValueError as exc:
             raise EngineError(f"{exc} (NOT_IMPLEMENTED)", 48) from exc
-        self._chunks = request.stream()
+        self._chunks = _nothing() if _is_form(request) else request.stream()
         self._held = bytearray()
         self._size = 0
 
@@ -298,6 +299,26 @@ class _Body:
             yield before
         while piece := await self.take(PIECE):
             yield piece
+
+
+def _is_form(request: Request) -> bool:
+    return request.headers.get("content-type", "").startswith("multipart/")
+
+
+async def _fields(request: Request) -> dict[str, str]:
+    """The statement and its parameters as fields of a form: so clients send what is too long for an address."""
+    if not _is_form(request):
+        return {}
+    try:
+        async with request.form(max_files=0, max_fields=FIELDS_LIMIT, max_part_size=TEXT_LIMIT) as form:
+            return {name: value for name, value in form.items() if isinstance(value, str)}
+    except HTTPException as exc:
+        raise EngineError(f"External data is not supported here, nor is this form: {exc.detail} (NOT_IMPLEMENTED)", 48) from exc
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    return
+    yield b""
 
 
 def _written(rows: int, size: int) -> Response:

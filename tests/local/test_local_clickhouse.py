@@ -255,6 +255,13 @@ def test_settings_and_database_last_for_one_request(service: Service) -> None:
     assert service.post("SELECT 1", database="nowhere").status_code == 404
 
 
+def test_parameters_too_long_for_an_address_come_as_a_form(service: Service) -> None:
+    words = [f"{n:0100d}" for n in range(2_000)]
+    asked = {"words": words, "more": "x'; DROP"}
+    found = service.client().query("SELECT length({words:Array(String)}), {more:String}", parameters=asked)
+    assert found.result_rows == [(2_000, "x'; DROP")]
+
+
 def test_external_data_is_refused_clearly(service: Service) -> None:
     data = ExternalData(data=b"1\n", file_name="x", fmt="CSV", structure="a UInt8")
     with pytest.raises(DatabaseError, match=r"External data .* not supported"):
