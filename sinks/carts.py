@@ -15,7 +15,7 @@ import msgspec
 import sql
 from cartwake.clock import SystemClock, to_ms
 from cartwake.errors import Rejected
-from sinks.clickhouse import ClickHouse
+from sinks.clickhouse import ClickHouse, moments
 from sinks.rows import CartDetail, CartLine, CartRow, Count, Mail, OpenAlarm, Page, Standing, TimelineEntry
 from sinks.timeline import words
 
@@ -98,7 +98,7 @@ class Carts:
             "rows",
             **filters,
             shops=sorted({x["shop_id"] for x in keys}),
-            times=sorted({to_ms(x["abandoned_at"]) for x in keys}),
+            times=moments(to_ms(x["abandoned_at"]) for x in keys),
             abandonments=[x["abandonment_id"] for x in keys],
         )
         by_key = {(x["abandonment_id"], x["abandoned_at"]): CartRow(**x) for x in found}

@@ -5,7 +5,7 @@ The only place that knows clickhouse-connect, as `sinks/` is the only package th
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -15,6 +15,7 @@ import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, Error, InterfaceError, OperationalError
 
+from cartwake.clock import rfc3339
 from cartwake.errors import CartwakeError, ConfigurationError, Rejected, SinkUnavailable
 
 log = logging.getLogger(__name__)
@@ -201,6 +202,14 @@ class ClickHouse:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def moments(times: Iterable[int]) -> list[str]:
+    """Epoch milliseconds as a parameter of type Array(DateTime64(3, 'UTC')), each once, in order.
+
+    As values of the column's own type they are found by the sort key; as numbers to be converted they are not.
+    """
+    return [rfc3339(at).removesuffix("Z") for at in sorted(set(times))]
 
 
 def _as_dict(parameters: Parameters | None) -> dict[str, Any] | None:

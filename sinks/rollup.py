@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 import sql
 from cartwake.errors import SinkUnavailable
 from cartwake.topics import CART_OUTCOMES, MESSAGES, SUBSCRIBER_CARTS
+from sinks.clickhouse import moments
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +86,7 @@ class Rollup:
                 "shops": sorted({x["shop_id"] for x in some}),
                 "carts": [x["cart_id"] for x in some],
                 "abandonments": [x["abandonment_id"] for x in some],
-                "times": sorted({x["at"] for x in some}),
+                "times": moments(x["at"] for x in some),
                 "since": some[0]["at"] - _DAY_MS,
             }
             self._store.execute(sql.read("rollup/abandonments.sql"), parameters)

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from cartwake.settings import Settings
@@ -15,6 +16,8 @@ from local import stack
 
 #: Variables in which tests/run.py hands on the parts it has started.
 KAFKA, CLICKHOUSE = "TEST_KAFKA", "TEST_CLICKHOUSE"
+hypothesis.settings.register_profile("untimed", deadline=None)  # how fast the machine is decides no test
+hypothesis.settings.load_profile("untimed")
 KAFKA_IMAGE = "apache/kafka:4.1.0"
 CLICKHOUSE_IMAGE = "clickhouse/clickhouse-server:26.3"
 

@@ -5,7 +5,7 @@ SELECT
     message_words, message_at, plan_id
 FROM abandonments_log FINAL
 WHERE shop_id IN {shops:Array(String)}
-    AND abandoned_at IN arrayMap(x -> fromUnixTimestamp64Milli(x, 'UTC'), {times:Array(Int64)})
+    AND abandoned_at IN {times:Array(DateTime64(3, 'UTC'))}
     AND abandonment_id IN {abandonments:Array(String)}
     AND ({state:String} = '' OR state = {state:String})
     AND ({search:String} = '' OR search LIKE {search:String})

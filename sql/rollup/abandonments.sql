@@ -1,4 +1,4 @@
--- Some abandonments computed anew from all that was said of them: `shops`, `carts`, `abandonments` and `times` (epoch milliseconds of
+-- Some abandonments computed anew from all that was said of them: `shops`, `carts`, `abandonments` and `times` (of
 -- `abandoned_at`) are their keys, as rollup/touched.sql gives them.
 --
 -- What is said of an abandonment arrives after it, so what came before `since` (the oldest of them, less a day for clocks) need
@@ -11,7 +11,6 @@ INSERT INTO abandonments_log
 )
 WITH
     fromUnixTimestamp64Milli({since:Int64}, 'UTC') AS since,
-    arrayMap(x -> fromUnixTimestamp64Milli(x, 'UTC'), {times:Array(Int64)}) AS times,
     states AS
     (
         SELECT
@@ -22,7 +21,7 @@ WITH
             max(received_at) AS said_at,
             arraySum(maxMap([outcome_id], [toUnixTimestamp64Milli(received_at)]).2) AS facts
         FROM cart_outcomes_log
-        WHERE received_at >= since AND shop_id IN {shops:Array(String)} AND abandoned_at IN times
+        WHERE received_at >= since AND shop_id IN {shops:Array(String)} AND abandoned_at IN {times:Array(DateTime64(3, 'UTC'))}
                 AND abandonment_id IN {abandonments:Array(String)}
         GROUP BY shop_id, abandoned_at, cart_id, abandonment_id
     ),
@@ -129,7 +128,7 @@ FROM
     SELECT *
     FROM cart_outcomes_log FINAL
     WHERE type = 'cart.abandoned'
-        AND shop_id IN {shops:Array(String)} AND abandoned_at IN times
+        AND shop_id IN {shops:Array(String)} AND abandoned_at IN {times:Array(DateTime64(3, 'UTC'))}
                 AND abandonment_id IN {abandonments:Array(String)}
 ) AS cart
 INNER JOIN states

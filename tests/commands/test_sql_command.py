@@ -272,6 +272,7 @@ def test_a_conversation(terminal: Callable[..., Terminal], settings: Settings) -
     shell.until("format csv")
     shell.type("SELECT stat FROM abandonments;\n")
     shell.until("there is no column stat")
+    shell.until(PROMPT)
     shell.type("SELECT 'never\x03")
     shell.until(PROMPT)
     shell.type("SELECT 'after' AS x;\n")
