@@ -1,6 +1,7 @@
 """ClickHouse's HTTP interface over one engine of the `chdb` wheel, as a Starlette application.
 
-Left out, with a clear answer: external data (files of a form) and brotli. `session_id` is accepted and remembers nothing.
+Left out, with a clear answer: external data (files of a form) and brotli. `session_id` is accepted and remembers
+nothing.
 """
 
 import asyncio
@@ -313,7 +314,8 @@ async def _fields(request: Request) -> dict[str, str]:
         async with request.form(max_files=0, max_fields=FIELDS_LIMIT, max_part_size=TEXT_LIMIT) as form:
             return {name: value for name, value in form.items() if isinstance(value, str)}
     except HTTPException as exc:
-        raise EngineError(f"External data is not supported here, nor is this form: {exc.detail} (NOT_IMPLEMENTED)", 48) from exc
+        said = f"External data is not supported here, nor is this form: {exc.detail} (NOT_IMPLEMENTED)"
+        raise EngineError(said, 48) from exc
 
 
 async def _nothing() -> AsyncIterator[bytes]:
