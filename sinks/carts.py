@@ -6,6 +6,7 @@ out  frozen rows for pages
 
 import base64
 from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final, Literal
@@ -63,12 +64,12 @@ class Carts:
         """
         limit = max(1, min(limit, _MOST))
         filters = {"state": state or "", "search": pattern(search or "")}
-        at, last = read_cursor(cursor) if cursor else (SystemClock().now_ms(), "")
+        at, last = read_cursor(cursor) if cursor else (self._first() if sort == "oldest" else SystemClock().now_ms(), "")
         asked = {**filters, "shop": shop or "", "stage": stage or "", "limit": limit + 1}
         rows: list[CartRow] = []
         more = True
         while more and len(rows) < limit:
-            keys = self._newest(at, last, asked) if sort == "newest" else self._keys("oldest", at, last, 0, asked)
+            keys = self._keys(sort, at, last, asked)
             more = len(keys) > limit
             rows += self._of(keys[:limit], filters)
             if keys:
@@ -78,17 +79,19 @@ class Carts:
             at, last = to_ms(rows[-1].abandoned_at), rows[-1].abandonment_id
         return Page(rows=tuple(rows), next=_encode_cursor(at, last) if more else None)
 
-    def _newest(self, at: int, last: str, asked: Mapping[str, object]) -> list[dict[str, Any]]:
-        """The newest from there on. What is frequent is found in few days; only for what is rare, all are looked at."""
+    def _keys(self, sort: Sort, at: int, last: str, asked: Mapping[str, object]) -> list[dict[str, Any]]:
+        """The next from there on. What is frequent is found in few days; only for what is rare, all are looked at."""
         keys: list[dict[str, Any]] = []
         for days in _SPANS:
-            keys = self._keys("newest", at, last, 0 if days is None else at - days * _DAY_MS, asked)
+            bound = 0 if days is None else at + days * _DAY_MS * (-1 if sort == "newest" else 1)
+            keys = self._rows(sort, **asked, cursor_at=at, cursor_id=last, bound=bound)
             if len(keys) == asked["limit"]:
                 break
         return keys
 
-    def _keys(self, order: str, at: int, last: str, since: int, asked: Mapping[str, object]) -> list[dict[str, Any]]:
-        return self._rows(order, **asked, cursor_at=at, cursor_id=last, since=since)
+    def _first(self) -> int:
+        """When the first one was left; a time long ago when none was."""
+        return int(self._client.query(sql.read("export/extent.sql"))[0]["first"])
 
     def _of(self, keys: Sequence[Mapping[str, Any]], filters: Mapping[str, str]) -> list[CartRow]:
         """The rows of `keys` that pass, in their order; a key whose abandonment has moved since is none."""
@@ -107,23 +110,21 @@ class Carts:
 
     def detail(self, abandonment_id: str) -> CartDetail | None:
         """One abandonment in full, or None when there is none of that id."""
-        places = self._rows("find", abandonments=[abandonment_id])
-        for place in places:
-            asked = {name: place[name] for name in ("shop_id", "cart_id", "abandonment_id")}
-            for found in self._rows("one", **asked, at=to_ms(place["abandoned_at"])):
-                row = CartRow(**found)
-                timeline = [
-                    TimelineEntry(**x, words=words(x["source"], x["type"], x["raw"]))
-                    for x in self._rows("timeline", **asked)
-                ]
-                mails = self._rows("mails", shop_id=place["shop_id"], abandonment_id=abandonment_id)
-                return CartDetail(
-                    row=row,
-                    lines=lines(row.items),
-                    timeline=tuple(reversed(timeline)),
-                    mails=tuple(Mail(**x) for x in mails),
-                )
-        return None
+        found = self._rows("one", abandonment_id=abandonment_id)
+        if not found:
+            return None
+        row = CartRow(**found[0])
+        asked = {"shop_id": row.shop_id, "cart_id": row.cart_id, "abandonment_id": abandonment_id}
+        since = to_ms(min(row.created_at, row.abandoned_at)) - _DAY_MS
+        with ThreadPoolExecutor(1) as beside:
+            mails = beside.submit(self._rows, "mails", shop_id=row.shop_id, abandonment_id=abandonment_id)
+            timeline = self._rows("timeline", **asked, since=since)
+        return CartDetail(
+            row=row,
+            lines=lines(row.items),
+            timeline=tuple(TimelineEntry(**x, words=words(x["source"], x["type"], x["raw"])) for x in reversed(timeline)),
+            mails=tuple(Mail(**x) for x in mails.result()),
+        )
 
     def counts(self, shop: str | None = None) -> tuple[Count, ...]:
         """Abandonments by shop, state and currency; withdrawn ones too, under their own state."""

@@ -1,14 +1,14 @@
-"""Abandonments kept as rows: computed anew when something new is said of them.
+"""Abandonments kept as rows, and their days as figures: computed anew when something new is said of them.
 
 in   what the sink has written of cart-outcomes, subscriber-carts and messages: offsets by topic and partition
-out  abandonments_log, and rollup_progress_log, from which whoever has the partition next goes on
+out  abandonments_log, abandonment_days_log, and rollup_progress_log, from which whoever has the partition next goes on
 """
 
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 import sql
 from cartwake.errors import SinkUnavailable
@@ -26,7 +26,11 @@ _OFFSETS: Final = 5_000  # looked at in one go
 _KEYS: Final = 1_000  # computed in one go
 _DAY_MS: Final = timedelta(days=1) // timedelta(milliseconds=1)
 
+_DAYS: Final = 100  # counted in one go
+
 Place = tuple[str, int]
+Day = tuple[str, int]  # of a shop, the day since the epoch, UTC
+T = TypeVar("T")
 
 
 class Store(Protocol):
@@ -62,10 +66,15 @@ class Rollup:
         began = time.monotonic()
         try:
             until = self._until = self._asked() if self._until is None else self._until
+            days, fresh = set[Day](), set[Place]()
             for place, end in self._written.items():
                 while (first := until[place]) < end and time.monotonic() < began + patience:
                     until[place] = min(first + _OFFSETS, end)
-                    self.compute(place, first, until[place])
+                    days |= self._renew(place, first, until[place])
+                    fresh.add(place)
+            count(self._store, days)
+            for place in fresh:
+                self._note(place, until[place])
         except SinkUnavailable as exc:
             self._until = None
             log.warning("abandonments wait to be computed: %s", exc)
@@ -78,10 +87,15 @@ class Rollup:
 
     def compute(self, place: Place, first: int, last: int) -> None:
         """Compute what records of a partition speak of, from offset `first` up to, not including, `last`."""
+        count(self._store, self._renew(place, first, last))
+        self._note(place, last)
+
+    def _renew(self, place: Place, first: int, last: int) -> set[Day]:
+        """Write the abandonments anew that these records speak of; the days whose figures are to be counted for it."""
         topic, partition = place
         asked = {"topic": topic, "partition": partition, "first": first, "last": last}
         touched = self._store.query(sql.read("rollup/touched.sql"), asked)
-        for some in _pieces(sorted(touched, key=lambda x: (x["at"], x["abandonment_id"]))):
+        for some in _pieces(sorted(touched, key=lambda x: (x["at"], x["abandonment_id"])), _KEYS):
             parameters = {
                 "shops": sorted({x["shop_id"] for x in some}),
                 "carts": [x["cart_id"] for x in some],
@@ -90,7 +104,24 @@ class Rollup:
                 "since": some[0]["at"] - _DAY_MS,
             }
             self._store.execute(sql.read("rollup/abandonments.sql"), parameters)
-        self._store.execute(sql.read("rollup/note.sql"), {"topic": topic, "partition": partition, "until": last})
+        return {(x["shop_id"], x["at"] // _DAY_MS) for x in touched}
+
+    def _note(self, place: Place, until: int) -> None:
+        topic, partition = place
+        self._store.execute(sql.read("rollup/note.sql"), {"topic": topic, "partition": partition, "until": until})
+
+
+def count(store: Store, days: Iterable[Day]) -> None:
+    """Count these days anew. Days of several shops may be counted that only one of them asked for."""
+    for some in _pieces(sorted(days, key=lambda x: x[1]), _DAYS):
+        first, last = some[0][1], some[-1][1] + 1
+        parameters = {
+            "shops": sorted({shop for shop, _ in some}),
+            "days": [at[:10] for at in moments(day * _DAY_MS for _, day in some)],
+            "since": moments([first * _DAY_MS])[0],
+            "until": moments([last * _DAY_MS])[0],
+        }
+        store.execute(sql.read("rollup/days.sql"), parameters)
 
 
 def progress(store: Store) -> dict[Place, int]:
@@ -98,5 +129,5 @@ def progress(store: Store) -> dict[Place, int]:
     return {(x["topic"], x["partition"]): x["until"] for x in store.query(sql.read("rollup/progress.sql"))}
 
 
-def _pieces(keys: Sequence[dict[str, Any]]) -> Iterator[Sequence[dict[str, Any]]]:
-    return (keys[i : i + _KEYS] for i in range(0, len(keys), _KEYS))
+def _pieces(found: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    return (found[i : i + size] for i in range(0, len(found), size))

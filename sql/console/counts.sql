@@ -3,11 +3,11 @@ SELECT
     shop_id,
     state,
     currency,
-    count() AS carts,
-    sum(a.value) AS value,
-    countIf(subscriber_id != '' OR email != '') AS identified,
-    countIf(message_status = 'sent') AS written
-FROM abandonments AS a
+    sum(d.carts) AS carts,
+    sum(d.value) AS value,
+    sumIf(d.carts, known) AS identified,
+    sumIf(d.carts, message_status = 'sent') AS written
+FROM abandonment_days AS d
 WHERE {shop:String} = '' OR shop_id = {shop:String}
 GROUP BY shop_id, state, currency
 ORDER BY shop_id, state, currency

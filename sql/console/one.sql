@@ -1,5 +1,9 @@
--- One abandonment.
-SELECT *
-FROM abandonments
-WHERE shop_id = {shop_id:String} AND cart_id = {cart_id:String} AND abandonment_id = {abandonment_id:String}
-    AND abandoned_at = fromUnixTimestamp64Milli({at:Int64}, 'UTC')
+-- One abandonment, by its id alone.
+SELECT
+    abandonment_id, shop_id, cart_id, episode, abandoned_at, last_activity, created_at, stage, currency, value, units, items, cart_url,
+    device_id, customer_id, email, subscriber_id, evidence_how, evidence_words, state, order_id, message_status, message_reason,
+    message_words, message_at, plan_id
+FROM abandonments_log
+WHERE abandonment_id = {abandonment_id:String}
+ORDER BY facts DESC
+LIMIT 1
