@@ -319,7 +319,6 @@ async def _fields(request: Request) -> dict[str, str]:
 
 
 async def _nothing() -> AsyncIterator[bytes]:
-    return
     yield b""
 
 

@@ -64,7 +64,7 @@ class Carts:
         """
         limit = max(1, min(limit, _MOST))
         filters = {"state": state or "", "search": pattern(search or "")}
-        at, last = read_cursor(cursor) if cursor else (self._first() if sort == "oldest" else SystemClock().now_ms(), "")
+        at, last = read_cursor(cursor) if cursor else (self._start(sort), "")
         asked = {**filters, "shop": shop or "", "stage": stage or "", "limit": limit + 1}
         rows: list[CartRow] = []
         more = True
@@ -89,8 +89,10 @@ class Carts:
                 break
         return keys
 
-    def _first(self) -> int:
-        """When the first one was left; a time long ago when none was."""
+    def _start(self, sort: Sort) -> int:
+        """Now, or when the first one was left (a time long ago when none was)."""
+        if sort == "newest":
+            return SystemClock().now_ms()
         return int(self._client.query(sql.read("export/extent.sql"))[0]["first"])
 
     def _of(self, keys: Sequence[Mapping[str, Any]], filters: Mapping[str, str]) -> list[CartRow]:
@@ -118,11 +120,13 @@ class Carts:
         since = to_ms(min(row.created_at, row.abandoned_at)) - _DAY_MS
         with ThreadPoolExecutor(1) as beside:
             mails = beside.submit(self._rows, "mails", shop_id=row.shop_id, abandonment_id=abandonment_id)
-            timeline = self._rows("timeline", **asked, since=since)
+            entries = self._rows("timeline", **asked, since=since)
         return CartDetail(
             row=row,
             lines=lines(row.items),
-            timeline=tuple(TimelineEntry(**x, words=words(x["source"], x["type"], x["raw"])) for x in reversed(timeline)),
+            timeline=tuple(
+                TimelineEntry(**x, words=words(x["source"], x["type"], x["raw"])) for x in reversed(entries)
+            ),
             mails=tuple(Mail(**x) for x in mails.result()),
         )
 

@@ -15,19 +15,17 @@
 -- column written_to: of them, those about which at least one message was sent
 -- column recovered: of them, those that were bought after all, however long after
 SELECT
-    toDate(abandoned_at, 'UTC') AS day,
+    day,
     currency,
-    count() AS abandonments,
-    sum(a.units) AS units,
-    sum(a.value) AS value,
-    countIf(subscriber_id != '' OR email != '') AS identified,
-    countIf((shop_id, abandonment_id) IN
-        (SELECT shop_id, abandonment_id FROM messages_log WHERE type = 'message.sent')) AS written_to,
-    countIf(state = 'recovered') AS recovered
-FROM abandonments AS a
+    sum(d.carts) AS abandonments,
+    sum(d.units) AS units,
+    sum(d.value) AS value,
+    sumIf(d.carts, known) AS identified,
+    sumIf(d.carts, message_status = 'sent') AS written_to,
+    sumIf(d.carts, state = 'recovered') AS recovered
+FROM abandonment_days AS d
 WHERE state != 'withdrawn'
-    AND abandoned_at >= toDateTime64({from:Date32}, 3, 'UTC')
-    AND abandoned_at < toDateTime64(addDays({to:Date32}, 1), 3, 'UTC')
+    AND day >= {from:Date32} AND day <= {to:Date32}
     AND ({shop:String} = '' OR shop_id = {shop:String})
 GROUP BY day, currency
 ORDER BY day, currency

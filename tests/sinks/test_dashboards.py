@@ -86,7 +86,7 @@ def test_figures_are_those_of_the_rows(client: ClickHouse) -> None:
     assert shown["Carts left"] == 7
     assert shown["Bought after all"] == pytest.approx(100 / 7)
     assert shown["Persons known"] == pytest.approx(500 / 7)
-    assert shown["Messages sent"] == 1
+    assert shown["Carts written to"] == 1
     assert shown["Dead letters"] == 1
     assert shown["Plans without an end"] == 0
 

@@ -1,6 +1,8 @@
 """Abandonments kept as rows: what has come is computed once more after a crash, and what knows more stays."""
 
 import json
+import random
+from datetime import date
 from typing import Any
 
 import pytest
@@ -99,6 +101,65 @@ def test_what_fails_is_tried_again_and_a_long_look_is_followed_by_a_longer_pause
     rollup.look(1_000_000.0)
     assert states(client) == [("c1", "open", "")]
     assert SHARE >= 1
+
+
+DAYS = (
+    "SELECT day, state, known, carts, toFloat64(d.value) AS value FROM abandonment_days AS d ORDER BY day, state, known"
+)
+
+
+def test_days_are_counted_and_counted_anew_when_something_late_is_said(client: ClickHouse) -> None:
+    write(client, "cart-outcomes", outcome(), outcome(number=2), outcome(number=30), outcome(shop_id="other"))
+    Rollup(client).compute(OUTCOMES, 0, 4)
+    first, second = (date(2026, 11, 23), 3), (date(2026, 11, 24), 1)
+    assert [(x["day"], x["carts"]) for x in client.query(DAYS)] == [(first[0], 2), (first[0], 1), second]
+    write(client, "cart-outcomes", outcome("recovered", 2), at=4)
+    write(client, "subscriber-carts", match())
+    for _ in range(2):  # what is repeated changes nothing
+        Rollup(client).compute(OUTCOMES, 4, 5)
+        Rollup(client).compute(PERSONS, 0, 1)
+    days = client.query(DAYS.replace("FROM", ", shop_id FROM", 1))
+    assert [(x["day"], x["shop_id"], x["state"], x["known"], x["carts"], x["value"]) for x in days] == [
+        (first[0], "main", "open", False, 1, 39.98),
+        (first[0], "other", "open", False, 1, 39.98),
+        (first[0], "main", "recovered", True, 1, 39.98),
+        (second[0], "main", "open", False, 1, 39.98),
+    ]
+
+
+def test_a_day_that_was_counted_with_less_known_does_not_replace_one_with_more(client: ClickHouse) -> None:
+    write(client, "cart-outcomes", outcome(), outcome(number=2))
+    Rollup(client).compute(OUTCOMES, 0, 2)
+    client.execute(
+        """INSERT INTO abandonment_days_log (shop_id, day, facts)
+        SELECT shop_id, day, facts - 1 FROM abandonment_days_log"""
+    )
+    assert [x["carts"] for x in client.query(DAYS)] == [2]
+
+
+def test_days_are_figures_of_the_rows_whatever_happens(client: ClickHouse) -> None:
+    draw, records = random.Random(20261126), []
+    for number in range(1, 60):
+        records.append(
+            outcome(number=number, shop_id=draw.choice(("main", "other")), currency=draw.choice(("EUR", "RON")))
+        )
+        if draw.random() < 0.5:
+            end = draw.choice(("recovered", "reactivated", "withdrawn"))
+            records.append(outcome(end, 2, number, shop_id=records[-1]["shop_id"]))
+    draw.shuffle(records)
+    done = 0
+    while done < len(records):  # in pieces of any size, some of them twice
+        some = records[done : done + draw.randint(1, 20)]
+        write(client, "cart-outcomes", *some, at=done)
+        for _ in range(draw.randint(1, 2)):
+            Rollup(client).compute(OUTCOMES, done, done + len(some))
+        done += len(some)
+    grouped = """SELECT shop_id, {day} AS day, state, currency, {carts} AS carts, toFloat64(sum(x.value)) AS value
+        FROM {table} AS x GROUP BY shop_id, day, state, currency ORDER BY shop_id, day, state, currency"""
+    kept = client.query(grouped.format(day="day", carts="sum(carts)", table="abandonment_days"))
+    rows_ = client.query(grouped.format(day="toDate32(abandoned_at, 'UTC')", carts="count()", table="abandonments"))
+    assert kept == rows_
+    assert sum(x["carts"] for x in kept) == 59
 
 
 @pytest.mark.parametrize("number", [1, 1_200])
