@@ -1,4 +1,4 @@
-"""The figures as SVG, for docs/images/: `plot.py bars|lines FOLDER` with the figures as JSON on its input.
+"""The figures as SVG, for docs/images/: `plot.py bars|lines|sizes FOLDER` with the figures as JSON on its input.
 
 A program of its own, because matplotlib is in the environment of the peers and not in the project's.
 """
@@ -57,6 +57,24 @@ def lines(costs: dict[str, dict[str, list[float]]], folder: Path) -> Path:
     return _save(figure, folder / "bench-growth.svg")
 
 
+def sizes(found: dict[str, dict[str, list[float]]], folder: Path) -> Path:
+    """p95 of each reading, a mark for each size of the shop, on a logarithmic scale."""
+    by_carts = dict(sorted(found.items(), key=lambda pair: int(pair[0])))
+    names = list(next(iter(by_carts.values())))[::-1]
+    figure, axes = _figure(height=0.8 + 0.2 * len(names))
+    for color, (carts, readings) in zip((_OTHERS, _OURS, _INK), by_carts.items(), strict=False):
+        label = f"{int(carts) * 20:,} events"
+        axes.plot([readings[name][1] for name in names], range(len(names)), "o", color=color, label=label)
+    axes.set_yticks(range(len(names)), names)
+    axes.grid(axis="y", color="#e9ecef")
+    axes.set_axisbelow(True)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    axes.set_xlabel("milliseconds, 95 of 100 readings took no longer")
+    axes.legend(frameon=False, loc="lower right")
+    return _save(figure, folder / "bench-lists.svg")
+
+
 def _figure(height: float) -> tuple[Figure, Any]:
     mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "bench", "font.size": 9})
     figure = Figure(figsize=(7, height), layout="constrained")
@@ -72,5 +90,5 @@ def _save(figure: Figure, path: Path) -> Path:
 
 
 if __name__ == "__main__":
-    draw = {"bars": bars, "lines": lines}[sys.argv[1]]
+    draw = {"bars": bars, "lines": lines, "sizes": sizes}[sys.argv[1]]
     print(draw(json.load(sys.stdin), Path(sys.argv[2])))
