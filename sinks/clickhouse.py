@@ -14,6 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, Error, InterfaceError, OperationalError
+from urllib3.exceptions import HTTPError
 
 from cartwake.errors import CartwakeError, ConfigurationError, Rejected, SinkUnavailable
 
@@ -33,6 +34,7 @@ _PASSING: Final = frozenset(
 _ACCESS: Final = frozenset({192, 193, 194, 497, 516})
 _SCHEMA: Final = frozenset({16, 47, 60, 81})  # no such column, identifier, table, database
 _LONGEST_WAIT: Final = 15.0
+_PIECE: Final = 256 * 1024
 
 
 def _translate(exc: Exception, where: str) -> CartwakeError:
@@ -46,7 +48,7 @@ def _translate(exc: Exception, where: str) -> CartwakeError:
         )
     if code in _SCHEMA:
         return ConfigurationError(f"ClickHouse at {where} lacks a table or column; run `cartwake migrate`: {text}")
-    if code in _PASSING or (code is None and isinstance(exc, OperationalError | InterfaceError | OSError)):
+    if code in _PASSING or (code is None and isinstance(exc, OperationalError | InterfaceError | OSError | HTTPError)):
         return SinkUnavailable(f"ClickHouse at {where} is away: {text}")
     if code is None and "HTTPDriver" in text:
         return SinkUnavailable(f"ClickHouse at {where} did not finish its answer: {text}")
@@ -164,6 +166,14 @@ class ClickHouse:
 
         return self._call(read)
 
+    def pieces(self, statement: str, parameters: Parameters | None, format_: str) -> Iterator[bytes]:
+        """The same as it comes, in bounded memory; to close it hangs up, which ends the query."""
+        asked = _as_dict(parameters)
+        opened: Any = self._call(lambda: self._client.raw_stream(statement, parameters=asked, fmt=format_))
+        with opened:
+            while piece := self._call(lambda: bytes(opened.read(_PIECE))):
+                yield piece
+
     def stream(self, statement: str, parameters: Parameters | None = None) -> Iterator[Row]:
         """The rows of a query one after the other, in bounded memory."""
         try:
@@ -191,7 +201,7 @@ class ClickHouse:
     def _call(self, act: Callable[[], T]) -> T:
         try:
             return act()
-        except (ClickHouseError, OSError) as exc:
+        except (ClickHouseError, OSError, HTTPError) as exc:
             raise _translate(exc, self.where) from exc
 
     def __enter__(self) -> Self:

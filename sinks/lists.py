@@ -1,0 +1,86 @@
+"""The lists that can be had as files, each a file of `sql/export` whose head says what it has.
+
+-- title: words
+-- element: what one of them is called in XML
+-- columns: all there are, each a text in the second statement
+-- usual: those that are written unless told otherwise
+-- numbers: those that hold numbers, which no spreadsheet takes for formulas
+-- order: what it is sorted by, oldest first
+-- filter state (open, recovered): words    one of these; without parentheses any text
+
+Its first statement says how many there are in each hour, the second one gives those from `begin` up to, not including,
+`end`. Both know `shop` and every filter, which are empty when not asked for; a filter `search` comes as a pattern for
+LIKE, in small letters.
+"""
+
+import difflib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+import sql
+from cartwake.errors import ConfigurationError
+from sinks.statements import statements
+
+_FOLDER: Final = "export"
+_FIELD: Final = re.compile(
+    r"^-- (title|element|columns|usual|numbers|order|filter \w+(?: \([^)]*\))?):(.*)$", re.MULTILINE
+)
+_FILTER: Final = re.compile(r"filter (\w+)(?: \((.*)\))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What a list can be narrowed by: one of `choices`, or any text when there are none."""
+
+    name: str
+    words: str
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Definition:
+    """What a list is: its words, its columns and filters, and its two statements."""
+
+    name: str
+    title: str
+    element: str
+    columns: tuple[str, ...]
+    usual: tuple[str, ...]
+    numbers: tuple[str, ...]
+    order: tuple[str, ...]
+    filters: tuple[Filter, ...]
+    hours: str
+    rows: str
+
+
+def names() -> list[str]:
+    """The names of all lists."""
+    return [x.removesuffix(".sql") for x in sql.names(_FOLDER)]
+
+
+def load(name: str) -> Definition:
+    """The list of that name; raises ConfigurationError naming those there are."""
+    if name not in (known := names()):
+        raise ConfigurationError(f"there is no list {name!r}: {near(name, known)}")
+    text = sql.read(f"{_FOLDER}/{name}.sql")
+    hours, rows = statements(text)
+    said = {key: words.strip() for key, words in _FIELD.findall(text)}
+    several = {key: tuple(filter(None, said[key].split(", "))) for key in ("columns", "usual", "numbers", "order")}
+    filters = tuple(_filter(key, words) for key, words in said.items() if key.startswith("filter "))
+    return Definition(
+        name=name, title=said["title"], element=said["element"], **several, filters=filters, hours=hours, rows=rows
+    )
+
+
+def near(given: str, known: Iterable[str]) -> str:
+    """`did you mean a? there are a, b`: for somebody who mistyped."""
+    found = difflib.get_close_matches(given, list(known), n=1)
+    return f"{f'did you mean {found[0]}? ' if found else ''}there are {', '.join(known)}"
+
+
+def _filter(key: str, words: str) -> Filter:
+    match = _FILTER.fullmatch(key)
+    assert match is not None, "what _FIELD takes, this takes"
+    return Filter(match[1], words, tuple(match[2].split(", ")) if match[2] else ())
