@@ -85,7 +85,7 @@ def _pieces(
     columns: Sequence[str],
     at_once: int,
 ) -> Generator[bytes]:
-    spans = list(_spans(client.query(listed.hours, asked), at_once))
+    parts = list(spans(client.query(listed.hours, asked), at_once))
     statement = fill(
         sql.read("export/format/lines.sql"),
         {"list": listed.rows, "columns": ", ".join(f"`{x}`" for x in columns), "order": ", ".join(listed.order)},
@@ -96,13 +96,13 @@ def _pieces(
         if format_ == "csv"
         else f'<?xml version="1.0" encoding="UTF-8"?>\n<{listed.name}>\n'.encode()
     )
-    for begin, end in spans:
+    for begin, end in parts:
         yield from client.pieces(statement, {**asked, **told, "begin": begin, "end": end}, "TabSeparatedRaw")
     if format_ == "xml":
         yield f"</{listed.name}>\n".encode()
 
 
-def _spans(hours: Sequence[Mapping[str, int]], at_once: int) -> Iterator[tuple[int, int]]:
+def spans(hours: Sequence[Mapping[str, int]], at_once: int) -> Iterator[tuple[int, int]]:
     """From when to when (epoch milliseconds) each statement looks: hours together that have at most `at_once` lines."""
     begin, end, held = 0, 0, 0
     for found in hours:

@@ -250,6 +250,22 @@ def test_what_is_wrong_is_said_before_anything_is_asked(name: str, options: dict
         pieces(None, name, **options)  # type: ignore[arg-type]  # it must not get as far as that
 
 
+def test_a_statement_gets_as_many_hours_as_it_may_have_lines_for() -> None:
+    lines = {0: 4, 1: 6, 2: 1, 9: 30, 10: 9, 11: 1, 40: 1}
+    found = list(export.spans([{"hour": at * HOUR, "lines": n} for at, n in lines.items()], 10))
+    assert [(begin // HOUR, end // HOUR) for begin, end in found] == [(0, 2), (2, 3), (9, 10), (10, 12), (40, 41)]
+    assert list(export.spans([], 10)) == []
+
+
+def test_somebody_seen_before_the_match_is_listed_by_that_time(client: ClickHouse) -> None:
+    seen = {"how": "login", "words": "logged in", "device_id": "d1", "seen_at": rfc3339(NOON - 72 * HOUR)}
+    put(client, "subscriber-carts", match(evidence=seen))
+    [one] = from_csv(pieces(client, "people"))
+    assert one["first_seen_at"] == rfc3339(NOON - 72 * HOUR)
+    assert from_csv(pieces(client, "people", last=date(2026, 11, 20))) == [one]
+    assert from_csv(pieces(client, "people", first=date(2026, 11, 21))) == []
+
+
 def test_a_file_that_is_closed_hangs_up(shop: ClickHouse) -> None:
     file: Generator[bytes] = export.pieces(shop, "carts", export.Wanted(), at_once=1)
     assert next(file).startswith(b"abandoned_at")
