@@ -83,11 +83,12 @@ def _one_of_everything(number: int, text: str) -> Iterator[tuple[str, dict[str, 
     if number % 3:
         more = {"to": text, "subject": text, "words": text, "code": text, "step": 2}
         yield "messages", message("sent", number, **plan, occurred_at=at + 90_000, **more)
-        yield "messages", message("clicked", number, **plan, occurred_at=at + 90 * HOUR)
+        yield "messages", message("clicked", number, **plan, occurred_at=at + 3 * HOUR)
 
     order = {"shop_id": place, "order_id": f"o{number:02}", "occurred_at": at}
     facts = {"event_id": f"e{number}", "type": "order.placed", "currency": "EUR", "total": "5", "code": text}
     yield "order-events", order | facts
+    yield "order-events", order | facts | {"event_id": f"again{number}", "occurred_at": at + 3 * HOUR}
     if number % 4 < 2:
         gone = ("order.cancelled", "order.refunded")[number % 4]
         yield "order-events", order | {"event_id": f"g{number}", "type": gone, "total": "2.5"}
