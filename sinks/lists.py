@@ -4,7 +4,7 @@
 -- element: what one of them is called in XML
 -- columns: all there are, each a text in the second statement
 -- usual: those that are written unless told otherwise
--- numbers: those that hold numbers, which no spreadsheet takes for formulas
+-- numbers: those that hold numbers, which no spreadsheet takes for formulas; may be left out
 -- order: what it is sorted by, oldest first
 -- filter state (open, recovered): words    one of these; without parentheses any text
 
@@ -64,13 +64,28 @@ def load(name: str) -> Definition:
     """The list of that name; raises ConfigurationError naming those there are."""
     if name not in (known := names()):
         raise ConfigurationError(f"there is no list {name!r}: {near(name, known)}")
-    text = sql.read(f"{_FOLDER}/{name}.sql")
-    hours, rows = statements(text)
+    return define(name, sql.read(f"{_FOLDER}/{name}.sql"))
+
+
+def define(name: str, text: str) -> Definition:
+    """Read a list's file; raises ConfigurationError when it lacks a part."""
     said = {key: words.strip() for key, words in _FIELD.findall(text)}
-    several = {key: tuple(filter(None, said[key].split(", "))) for key in ("columns", "usual", "numbers", "order")}
-    filters = tuple(_filter(key, words) for key, words in said.items() if key.startswith("filter "))
+    parts = list(statements(text))
+    if missing := [x for x in ("title", "element", "columns", "usual", "order") if not said.get(x)]:
+        raise ConfigurationError(f"sql/export/{name}.sql: its head needs `-- {missing[0]}: …`")
+    if len(parts) != 2:
+        raise ConfigurationError(f"sql/export/{name}.sql: it needs two statements that end with `;`, not {len(parts)}")
+    several = {x: tuple(filter(None, said.get(x, "").split(", "))) for x in ("columns", "usual", "numbers", "order")}
+    if unknown := set(several["usual"] + several["numbers"] + several["order"]) - set(several["columns"]):
+        raise ConfigurationError(f"sql/export/{name}.sql: {min(unknown)} is none of its columns")
     return Definition(
-        name=name, title=said["title"], element=said["element"], **several, filters=filters, hours=hours, rows=rows
+        name=name,
+        title=said["title"],
+        element=said["element"],
+        **several,
+        filters=tuple(_filter(key, words) for key, words in said.items() if key.startswith("filter ")),
+        hours=parts[0],
+        rows=parts[1],
     )
 
 

@@ -2,7 +2,6 @@
 -- element: person
 -- columns: shop_id, subscriber_id, customer_id, email, phone, name, locale, time_zone, groups, email_consent, sms_consent, push_consent, bounced_at, complained_at, erased_at, first_seen_at, last_seen_at
 -- usual: first_seen_at, shop_id, subscriber_id, customer_id, email, phone, name, locale, groups, email_consent, sms_consent, push_consent, bounced_at, complained_at, erased_at
--- numbers:
 -- order: first_seen_at, shop_id, subscriber_id
 -- filter consent (email, sms, push): who agreed to that; whose mails came back, who complained or was erased says the column
 --

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from lxml import etree
 
+import sql
 from cartwake.clock import rfc3339
 from cartwake.errors import ConfigurationError, SinkUnavailable
 from sinks import export, lists
@@ -258,6 +259,21 @@ def test_somebody_seen_before_the_match_is_listed_by_that_time(client: ClickHous
     assert one["first_seen_at"] == rfc3339(NOON - 72 * HOUR)
     assert from_csv(pieces(client, "people", last=date(2026, 11, 20))) == [one]
     assert from_csv(pieces(client, "people", first=date(2026, 11, 21))) == []
+
+
+@pytest.mark.parametrize(
+    ("said", "instead", "why"),
+    [
+        ("-- element: order", "--", "needs `-- element: …`"),
+        ("-- usual: ordered_at", "-- usual: order_at", "order_at is none of its columns"),
+        ("ORDER BY hour;", "ORDER BY hour", "two statements that end with `;`, not 1"),
+    ],
+)
+def test_a_list_that_lacks_a_part_says_which(said: str, instead: str, why: str) -> None:
+    text = sql.read("export/orders.sql")
+    assert said in text
+    with pytest.raises(ConfigurationError, match=why):
+        lists.define("orders", text.replace(said, instead))
 
 
 def test_a_file_that_is_closed_hangs_up(shop: ClickHouse) -> None:
