@@ -8,9 +8,9 @@
 -- order: what it is sorted by, oldest first
 -- filter state (open, recovered): words    one of these; without parentheses any text
 
-Its first statement says how many there are in each hour, the second one gives those from `begin` up to, not including,
-`end`. Both know `shop` and every filter, which are empty when not asked for; a filter `search` comes as a pattern for
-LIKE, in small letters.
+Its first statement names the hours in which there are any (more do no harm), roughly how many; the second one gives
+those from `begin` up to, not including, `end`. Both know `shop` and every filter, which are empty when not asked for; a
+filter `search` comes as a pattern for LIKE, in small letters.
 """
 
 import difflib

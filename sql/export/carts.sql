@@ -8,7 +8,7 @@
 -- filter stage (cart, contact, address, shipping, payment, review): step of the checkout they came to
 -- filter search: any part of an address, a product, or an id of cart, customer or order
 --
--- How many there are in each hour; a row that is about to be replaced may count as well.
+-- How many there are in each hour; a row that was replaced may count as well.
 SELECT toUnixTimestamp64Milli(abandoned_at) - positiveModulo(toUnixTimestamp64Milli(abandoned_at), 3600000) AS hour, count() AS lines
 FROM abandonments_log
 WHERE abandoned_at >= fromUnixTimestamp64Milli({begin:Int64}, 'UTC') AND abandoned_at < fromUnixTimestamp64Milli({end:Int64}, 'UTC')

@@ -6,12 +6,25 @@
 -- order: ordered_at, shop_id, order_id
 -- filter state (placed, refunded, cancelled): what became of them; refunded is all or a part
 --
--- How many there are in each hour.
-SELECT toUnixTimestamp64Milli(ordered_at) - positiveModulo(toUnixTimestamp64Milli(ordered_at), 3600000) AS hour, count() AS lines
-FROM orders
-WHERE ordered_at >= fromUnixTimestamp64Milli({begin:Int64}, 'UTC') AND ordered_at < fromUnixTimestamp64Milli({end:Int64}, 'UTC')
+-- How many there are in each hour, at most and roughly: of which something is said then. Nothing is put together for it.
+SELECT toUnixTimestamp64Milli(occurred_at) - positiveModulo(toUnixTimestamp64Milli(occurred_at), 3600000) AS hour,
+    uniqCombined(12)(shop_id, order_id) AS lines
+FROM
+(
+    SELECT shop_id, order_id, occurred_at FROM cart_events_log WHERE type = 'order.placed'
+    UNION ALL
+    SELECT shop_id, order_id, occurred_at FROM order_events_log WHERE type = 'order.placed'
+    UNION ALL
+    SELECT shop_id, order_id, occurred_at FROM cart_outcomes_log WHERE type IN ('cart.completed', 'cart.recovered')
+    UNION ALL
+    SELECT shop_id, JSONExtractString(raw, 'outcome', 'order_id'), occurred_at
+    FROM subscriber_carts_log
+    WHERE type IN ('cart.completed', 'cart.recovered')
+    UNION ALL
+    SELECT shop_id, order_id, occurred_at FROM subscriber_events_log WHERE type = 'subscriber.purchased'
+)
+WHERE occurred_at >= fromUnixTimestamp64Milli({begin:Int64}, 'UTC') AND occurred_at < fromUnixTimestamp64Milli({end:Int64}, 'UTC')
     AND ({shop:String} = '' OR shop_id = {shop:String})
-    AND ({state:String} = '' OR multiIf(cancelled, 'cancelled', refunded > 0, 'refunded', 'placed') = {state:String})
 GROUP BY hour
 ORDER BY hour;
 

@@ -5,14 +5,20 @@
 -- order: first_seen_at, shop_id, subscriber_id
 -- filter consent (email, sms, push): who agreed to that; whose mails came back, who complained or was erased says the column
 --
--- How many there are in each hour.
-SELECT toUnixTimestamp64Milli(first_seen_at) - positiveModulo(toUnixTimestamp64Milli(first_seen_at), 3600000) AS hour, count() AS lines
-FROM persons
-WHERE first_seen_at >= fromUnixTimestamp64Milli({begin:Int64}, 'UTC')
-    AND first_seen_at < fromUnixTimestamp64Milli({end:Int64}, 'UTC')
+-- How many there are in each hour, at most and roughly: of whom something is heard then. Nothing is put together for it.
+SELECT toUnixTimestamp64Milli(at) - positiveModulo(toUnixTimestamp64Milli(at), 3600000) AS hour,
+    uniqCombined(12)(shop_id, subscriber_id) AS lines
+FROM
+(
+    SELECT shop_id, subscriber_id, occurred_at AS at FROM subscriber_events_log
+    UNION ALL
+    -- as the view has it: evidence may be older than the match
+    SELECT shop_id, subscriber_id, if(evidence_seen_at > 0, least(evidence_seen_at, occurred_at), occurred_at)
+    FROM subscriber_carts_log
+    WHERE type != 'cart.unmatched'
+)
+WHERE at >= fromUnixTimestamp64Milli({begin:Int64}, 'UTC') AND at < fromUnixTimestamp64Milli({end:Int64}, 'UTC')
     AND ({shop:String} = '' OR shop_id = {shop:String})
-    AND ({consent:String} = '' OR {consent:String} = 'email' AND email_consent = 'yes'
-        OR {consent:String} = 'sms' AND sms_consent = 'yes' OR {consent:String} = 'push' AND push_consent = 'yes')
 GROUP BY hour
 ORDER BY hour;
 
