@@ -5,7 +5,7 @@ import importlib
 from typing import Final
 
 #: To add a part, write bench/analytics_<name>.py with `add_arguments(parser)` and `main(arguments)`, and name it here.
-PARTS: Final = ("sink", "lists")
+PARTS: Final = ("sink", "lists", "export")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -91,7 +91,7 @@ def grounds(events: int) -> Iterator[tuple[Ground, Truth]]:
         found = Settings(data_dir=folder, clickhouse_port=free_port())
         with stack.embedded(found, clickhouse=True) as running:
             ground = Ground(
-                bootstrap, running.clickhouse_dsn.rpartition("/")[0], _listener(found.clickhouse_port), folder
+                bootstrap, running.clickhouse_dsn.rpartition("/")[0], listener(found.clickhouse_port), folder
             )
             make_topics(ground)
             yield ground, send(ground, events)
@@ -105,7 +105,7 @@ def make_topics(ground: Ground) -> None:
         future.result(60)
 
 
-def _listener(port: int) -> int:
+def listener(port: int) -> int:
     """The process that was started with `--port <port>`."""
     for folder in Path("/proc").iterdir():
         with contextlib.suppress(OSError):

@@ -9,7 +9,7 @@ import json
 import random
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -73,11 +73,11 @@ def main(arguments: Any) -> int:
     return 0
 
 
-def make(store: ClickHouse, carts: int) -> None:
-    """Fill the tables that are empty."""
+def make(store: ClickHouse, carts: int, tables: Sequence[str] = TABLES) -> None:
+    """Fill those of the tables that are empty."""
     store.execute((SHOP / "carts.sql").read_text(encoding="utf-8"))
     begin = time.time_ns() // 1_000_000 // _DAY_MS * _DAY_MS - 90 * _DAY_MS
-    for table in TABLES:
+    for table in tables:
         if store.query(f"SELECT count() AS n FROM {table}")[0]["n"]:
             continue
         statement, began = (SHOP / f"{table}.sql").read_text(encoding="utf-8"), time.monotonic()

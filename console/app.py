@@ -23,6 +23,7 @@ from cartwake.clock import Clock, SystemClock, to_datetime
 from cartwake.errors import Unavailable
 from cartwake.settings import Settings
 from console import carts as carts_page
+from console import download
 from console.asking import MOST_TEXT
 from console.cart import CartPages
 from console.many import ManyPages
@@ -67,6 +68,7 @@ def create_app(
         routes=[
             Route("/", _home),
             Route("/carts", partial(carts_page.show, carts, pages)),
+            Route("/carts.{format}", partial(download.send, carts, pages)),
             Route("/carts/{abandonment_id}", cart.show),
             Route("/carts/{abandonment_id}/mail", cart.mail),
             Route("/carts/{abandonment_id}/remind", cart.remind, methods=["POST"]),

@@ -55,6 +55,12 @@ class Asked:
         query = [(name, value) for name, value in named if value] + [("back", cursor) for cursor in self.back]
         return f"/carts?{urlencode(query)}" if query else "/carts"
 
+    def file(self, format_: str) -> str:
+        """The address of all pages of this list as one file."""
+        named = [(name, getattr(self, name)) for name in ("q", "state", "stage", "shop")]
+        query = [(name, value) for name, value in named if value]
+        return f"/carts.{format_}?{urlencode(query)}" if query else f"/carts.{format_}"
+
     @property
     def newer(self) -> str | None:
         """The address of the page before this one."""

@@ -1,6 +1,6 @@
 """What the console asks of others: somebody who reads carts, and somebody who writes one event."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Generator
 from datetime import datetime
 from typing import Literal, Protocol
 
@@ -26,6 +26,18 @@ class CartReader(Protocol):
         limit: int = 50,
     ) -> Page:
         """At most `limit` abandonments by abandoned_at, from `cursor` on; Rejected for a cursor that is none."""
+        ...
+
+    def file(
+        self,
+        format_: str,
+        *,
+        shop: str | None = None,
+        search: str | None = None,
+        state: str | None = None,
+        stage: str | None = None,
+    ) -> Generator[bytes]:
+        """What the pages of these filters show, the oldest first, as a file of `csv` or `xml`; closing it ends it."""
         ...
 
     def detail(self, abandonment_id: str) -> CartDetail | None:

@@ -5,7 +5,7 @@ out  frozen rows for pages
 """
 
 import base64
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -16,8 +16,10 @@ import msgspec
 import sql
 from cartwake.clock import SystemClock, to_ms
 from cartwake.errors import Rejected
+from sinks import export
 from sinks.clickhouse import ClickHouse, moments
 from sinks.rows import CartDetail, CartLine, CartRow, Count, Mail, OpenAlarm, Page, Standing, TimelineEntry
+from sinks.search import pattern
 from sinks.timeline import words
 
 __all__ = [
@@ -93,7 +95,7 @@ class Carts:
         """Now, or when the first one was left (a time long ago when none was)."""
         if sort == "newest":
             return SystemClock().now_ms()
-        return int(self._client.query(sql.read("export/extent.sql"))[0]["first"])
+        return int(self._client.query(sql.read("console/start.sql"))[0]["first"])
 
     def _of(self, keys: Sequence[Mapping[str, Any]], filters: Mapping[str, str]) -> list[CartRow]:
         """The rows of `keys` that pass, in their order; a key whose abandonment has moved since is none."""
@@ -109,6 +111,19 @@ class Carts:
         by_key = {(x["abandonment_id"], x["abandoned_at"]): CartRow(**x) for x in found}
         wanted = ((x["abandonment_id"], x["abandoned_at"]) for x in keys)
         return [by_key[key] for key in wanted if key in by_key]
+
+    def file(
+        self,
+        format_: str,
+        *,
+        shop: str | None = None,
+        search: str | None = None,
+        state: str | None = None,
+        stage: str | None = None,
+    ) -> Generator[bytes]:
+        """What the pages of these filters show, the oldest first, as a file of `csv` or `xml`; closing it ends it."""
+        filters = {"search": search or "", "state": state or "", "stage": stage or ""}
+        return export.pieces(self._client, "carts", export.Wanted(shop=shop or "", filters=filters), format_=format_)
 
     def detail(self, abandonment_id: str) -> CartDetail | None:
         """One abandonment in full, or None when there is none of that id."""
@@ -180,13 +195,6 @@ def lines(items: str) -> tuple[CartLine, ...]:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ()
     return tuple(_line(x) for x in found if isinstance(x, dict)) if isinstance(found, list) else ()
-
-
-def pattern(search: str) -> str:
-    """A pattern for LIKE that finds the text as it is; empty for none."""
-    text = search.strip().lower()
-    escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    return f"%{escaped}%" if text else ""
 
 
 def cursor_of(abandoned_at: datetime, abandonment_id: str) -> str:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, Error, InterfaceError, OperationalError
+from urllib3.exceptions import HTTPError
 
 from cartwake.clock import rfc3339
 from cartwake.errors import CartwakeError, ConfigurationError, Rejected, SinkUnavailable
@@ -34,6 +35,8 @@ _PASSING: Final = frozenset(
 _ACCESS: Final = frozenset({192, 193, 194, 497, 516})
 _SCHEMA: Final = frozenset({16, 47, 60, 81})  # no such column, identifier, table, database
 _LONGEST_WAIT: Final = 15.0
+_PIECE: Final = 256 * 1024
+_BLOCK: Final = 8_192  # rows that ClickHouse puts together at once
 
 
 def _translate(exc: Exception, where: str) -> CartwakeError:
@@ -47,7 +50,7 @@ def _translate(exc: Exception, where: str) -> CartwakeError:
         )
     if code in _SCHEMA:
         return ConfigurationError(f"ClickHouse at {where} lacks a table or column; run `cartwake migrate`: {text}")
-    if code in _PASSING or (code is None and isinstance(exc, OperationalError | InterfaceError | OSError)):
+    if code in _PASSING or (code is None and isinstance(exc, OperationalError | InterfaceError | OSError | HTTPError)):
         return SinkUnavailable(f"ClickHouse at {where} is away: {text}")
     if code is None and "HTTPDriver" in text:
         return SinkUnavailable(f"ClickHouse at {where} did not finish its answer: {text}")
@@ -165,6 +168,18 @@ class ClickHouse:
 
         return self._call(read)
 
+    def pieces(self, statement: str, parameters: Parameters | None, format_: str) -> Iterator[bytes]:
+        """The same as it comes, in bounded memory; to close it hangs up, which ends the query."""
+        asked, known = _as_dict(parameters), self._client.server_settings.get("max_block_size")
+        # a user who may change nothing gets larger blocks
+        settings = {"max_block_size": _BLOCK} if known is not None and not known.readonly else {}
+        opened: Any = self._call(
+            lambda: self._client.raw_stream(statement, parameters=asked, settings=settings, fmt=format_)
+        )
+        with opened:
+            while piece := self._call(lambda: bytes(opened.read(_PIECE))):
+                yield piece
+
     def stream(self, statement: str, parameters: Parameters | None = None) -> Iterator[Row]:
         """The rows of a query one after the other, in bounded memory."""
         try:
@@ -192,7 +207,7 @@ class ClickHouse:
     def _call(self, act: Callable[[], T]) -> T:
         try:
             return act()
-        except (ClickHouseError, OSError) as exc:
+        except (ClickHouseError, OSError, HTTPError) as exc:
             raise _translate(exc, self.where) from exc
 
     def __enter__(self) -> Self:

@@ -1,11 +1,14 @@
 """A CartReader in memory with the promises of the real one, and builders with one interesting argument."""
 
 import base64
-from collections.abc import Collection, Sequence
+import csv
+import io
+from collections.abc import Collection, Generator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal
+from xml.sax.saxutils import escape
 
 import msgspec
 
@@ -103,6 +106,7 @@ class MemoryCarts:
         self.people: list[Standing] = []
         self.open_alarms: tuple[OpenAlarm, ...] = ()
         self.broken: Exception | None = None
+        self.files: list[Generator[bytes]] = []
 
     def page(
         self,
@@ -116,7 +120,45 @@ class MemoryCarts:
         limit: int = 50,
     ) -> Page:
         self._fail()
-        found = [
+        found = self._that_match(shop, search, state, stage)
+        found.sort(key=_place, reverse=sort == "newest")
+        if cursor is not None:
+            last = _read(cursor)
+            found = [x for x in found if (_place(x) < last if sort == "newest" else _place(x) > last)]
+        more = len(found) > limit
+        return Page(rows=tuple(found[:limit]), next=_cursor(found[limit - 1]) if more else None)
+
+    def file(
+        self,
+        format_: str,
+        *,
+        shop: str | None = None,
+        search: str | None = None,
+        state: str | None = None,
+        stage: str | None = None,
+    ) -> Generator[bytes]:
+        found = sorted(self._that_match(shop, search, state, stage), key=_place)
+        self.files.append(self._csv(found) if format_ == "csv" else self._xml(found))
+        return self.files[-1]
+
+    def _csv(self, rows: Sequence[CartRow]) -> Generator[bytes]:
+        self._fail()
+        yield b"cart_id,shop_id,email\r\n"
+        for x in rows:
+            line = io.StringIO()
+            csv.writer(line, quoting=csv.QUOTE_ALL).writerow([x.cart_id, x.shop_id, x.email])
+            yield line.getvalue().encode()
+            self._fail()
+
+    def _xml(self, rows: Sequence[CartRow]) -> Generator[bytes]:
+        self._fail()
+        yield b'<?xml version="1.0" encoding="UTF-8"?>\n<carts>\n'
+        for x in rows:
+            yield f"<cart><cart_id>{escape(x.cart_id)}</cart_id></cart>\n".encode()
+        yield b"</carts>\n"
+
+    def _that_match(self, shop: str | None, search: str | None, state: str | None, stage: str | None) -> list[CartRow]:
+        return [
             x
             for x in self.rows
             if shop in (None, x.shop_id)
@@ -124,12 +166,6 @@ class MemoryCarts:
             and stage in (None, x.stage)
             and (search is None or search.lower() in f"{x.email} {x.cart_id} {x.items}".lower())
         ]
-        found.sort(key=_place, reverse=sort == "newest")
-        if cursor is not None:
-            last = _read(cursor)
-            found = [x for x in found if (_place(x) < last if sort == "newest" else _place(x) > last)]
-        more = len(found) > limit
-        return Page(rows=tuple(found[:limit]), next=_cursor(found[limit - 1]) if more else None)
 
     def detail(self, abandonment_id: str) -> CartDetail | None:
         self._fail()

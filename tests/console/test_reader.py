@@ -1,11 +1,14 @@
 """What the console relies on in a CartReader; the store in memory and the real one keep the same promises."""
 
+import csv
+import io
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 import pytest
+from lxml import etree
 
 from cartwake.errors import Rejected
 from cartwake.settings import Settings
@@ -162,6 +165,23 @@ def test_filters_hold_together(carts: CartReader) -> None:
 @pytest.mark.parametrize("search", ["%", "_", "\\", "'"])
 def test_a_search_has_no_wildcards(carts: CartReader, search: str) -> None:
     assert carts.page(search=search).rows == ()
+
+
+@pytest.mark.parametrize("asked", [{}, {"state": "open", "stage": "payment", "search": "ANA@"}, {"shop": "other"}])
+def test_a_file_has_what_all_pages_have_the_oldest_first(carts: CartReader, asked: dict[str, str]) -> None:
+    wanted = [x.cart_id for x in reversed(carts.page(**asked).rows)]
+
+    table = csv.DictReader(io.StringIO(b"".join(carts.file("csv", **asked)).decode(), newline=""))
+    document = etree.fromstring(b"".join(carts.file("xml", **asked)))
+
+    assert [x["cart_id"] for x in table] == [x.findtext("cart_id") for x in document] == wanted
+
+
+def test_a_file_that_is_closed_has_no_more(carts: CartReader) -> None:
+    file = carts.file("csv")
+    assert next(file)
+    file.close()
+    assert list(file) == []
 
 
 def test_counts_add_up_to_the_list(carts: CartReader) -> None:
