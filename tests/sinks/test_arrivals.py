@@ -1,7 +1,9 @@
 """What arrived, by minute: the figures of `arrivals` and `plan_times` against the records, whatever is said twice."""
 
 import json
+import math
 import random
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -12,128 +14,136 @@ import pytest
 from cartwake.topics import ALL
 from sinks.clickhouse import ClickHouse
 from sinks.migrate import fill, migrate, migrations, statements
-from tests.sinks.records import (
-    DEAD, HOUR, NOON, NOW, Kept, dead_letter, event, match, message, outcome, put, rounded_up,
-)  # fmt: skip
+from tests.sinks.records import DEAD, HOUR, NOW, Kept, dead_letter, event, match, message, outcome, put, rounded_up
+from tests.sinks.test_dashboards import BOARDS, expanded
 
 pytestmark = pytest.mark.stack
 
 MINUTE, DAY = 60_000, 24 * HOUR
+NOON = NOW // DAY * DAY - 12 * HOUR  # of yesterday: plans of more than five weeks ago are not shown
 LAGS = [-7_654_321, -101, -1, 0, 9, 99, 100, 101, 110, 987, 7_200_000, 7_200_001, 123_456_789]
+ENDS = ["sent", "suppressed", "expired", "failed", "uncertain", "recovered"]
+SERIES = ("Records that arrived, by topic", "Lateness: from the shop to Kafka", "Lag of messages: from due to sent")
+LAG_OF_CARTS = "Lag of stage 1: from the deadline to the decision"
 #: What a record of each topic with a lag is made of.
-TIMED: dict[str, Callable[[int, int], dict[str, Any]]] = {
-    "cart-events": lambda n, at: event(n, occurred_at=at),
-    "device-events": lambda n, at: event(n, type="device.identified", occurred_at=at),
-    "order-events": lambda n, at: event(n, type="order.paid", order_id="o-1", occurred_at=at),
-    "subscriber-events": lambda n, at: event(n, type="subscriber.consented", subscriber_id="p", occurred_at=at),
-    "cart-outcomes": lambda n, at: outcome(outcome_id=f"x{n}", abandoned_at=at),
+TIMED: dict[str, Callable[[int], dict[str, Any]]] = {
+    "cart-events": lambda at: event(occurred_at=at),
+    "device-events": lambda at: event(type="device.identified", occurred_at=at),
+    "order-events": lambda at: event(type="order.paid", order_id="o-1", occurred_at=at),
+    "subscriber-events": lambda at: event(type="subscriber.consented", subscriber_id="p", occurred_at=at),
+    "cart-outcomes": lambda at: outcome(abandoned_at=at),
 }
 #: Records of Cartwake's own, which are counted and not measured.
 UNTIMED: dict[str, list[dict[str, Any]]] = {
     "subscriber-events": [
-        event(1, type="subscriber.purchased", subscriber_id="p"),
-        event(2, type="subscriber.consented", subscriber_id="p", forwarded_from="q"),
+        event(type="subscriber.purchased", subscriber_id="p"),
+        event(type="subscriber.consented", subscriber_id="p", forwarded_from="q"),
     ],
     "cart-outcomes": [outcome("recovered", 2), outcome("completed", 3)],
     "subscriber-carts": [match()],
     "messages": [message("planned"), message("opened")],
-    "offer-codes": [{"shop_id": "main", "pool": "p", "code": "c"}],
+    "offer-codes": [{"shop_id": "main", "pool": "p"}],
 }
 
 
 def day(seed: int) -> dict[str, list[Kept]]:
-    """Records of a day, by topic: three shops, all lags, at any minute."""
+    """Records of a day, by topic: three shops, all lags, within forty minutes."""
     chance, made = random.Random(seed), defaultdict[str, list[Kept]](list)
     for number in range(300):
         topic, shop = chance.choice([*TIMED]), chance.choice(["main", "other", "o'neill"])
         at = NOON + chance.randrange(40) * MINUTE + chance.randrange(MINUTE)
         lag = chance.choice([*LAGS, chance.randrange(1, 10 ** chance.randint(1, 9))])
-        record = TIMED[topic](number, at - lag) | {"shop_id": shop} | named(f"{seed}-{number}")
-        made[topic].append(Kept(json.dumps(record).encode(), at=number, arrived=at))
+        made[topic].append(kept(named(f"{seed}-{number}", TIMED[topic](at - lag) | {"shop_id": shop}), number, at))
     for topic, records in UNTIMED.items():
-        made[topic] += [
-            Kept(json.dumps(x | named(f"{seed}-{n}")).encode(), at=900 + n, arrived=NOON) for n, x in enumerate(records)
-        ]
+        made[topic] += [kept(named(f"{seed}-u{n}", x), 900 + n) for n, x in enumerate(records)]
     return made
 
 
-def named(name: str) -> dict[str, str]:
-    """Ids of any record; without them merges would take it for another one."""
-    return dict.fromkeys(("event_id", "outcome_id", "record_id", "message_id", "code"), name)
+def named(name: str, record: dict[str, Any]) -> dict[str, Any]:
+    """The record with an id of its own, whatever its topic calls it: merges keep one of each id."""
+    return record | dict.fromkeys(("event_id", "outcome_id", "record_id", "message_id", "code"), name)
 
 
-def expected(made: dict[str, list[Kept]]) -> dict[tuple[Any, ...], tuple[int, datetime]]:
-    """(records, when the newest arrived) by topic, minute, shop and lag."""
-    counts: Counter[tuple[Any, ...]] = Counter()
-    newest: dict[tuple[Any, ...], int] = defaultdict(int)
-    for topic, records in made.items():
-        for record in records:
-            said = json.loads(record.data or b"{}")
-            since = said["abandoned_at"] if topic == "cart-outcomes" else said.get("occurred_at")
-            timed = topic in TIMED and isinstance(since, int)
-            lag = rounded_up(record.arrived - since) if timed else None
-            key = (topic, when(record.arrived // MINUTE * MINUTE), said["shop_id"], lag)
-            counts[key] += 1
-            newest[key] = max(newest[key], record.arrived // 1000 * 1000)
-    return {key: (number, when(newest[key])) for key, number in counts.items()}
+def kept(record: dict[str, Any], offset: int, arrived: int = NOON) -> Kept:
+    return Kept(json.dumps(record).encode(), at=offset, arrived=arrived)
 
 
 def when(ms: int) -> datetime:
     return datetime.fromtimestamp(ms / 1000, UTC)
 
 
+def lag_of(topic: str, record: Kept) -> int | None:
+    """Milliseconds; None where none is measured."""
+    said = json.loads(record.data or b"")
+    since = said.get("abandoned_at" if topic == "cart-outcomes" else "occurred_at")
+    return record.arrived - since if topic in TIMED and isinstance(since, int) else None
+
+
+def expected(made: dict[str, list[Kept]]) -> dict[tuple[Any, ...], tuple[int, datetime]]:
+    """(records, when the newest arrived) by topic, minute, shop and lag."""
+    times: dict[tuple[Any, ...], list[int]] = defaultdict(list)
+    for topic, records in made.items():
+        for record in records:
+            lag = lag_of(topic, record)
+            shown_as = None if lag is None else rounded_up(lag)
+            shop = json.loads(record.data or b"")["shop_id"]
+            times[topic, when(record.arrived // MINUTE * MINUTE), shop, shown_as].append(record.arrived)
+    return {key: (len(at), when(max(at) // 1000 * 1000)) for key, at in times.items()}
+
+
 def shown(client: ClickHouse) -> dict[tuple[Any, ...], tuple[int, datetime]]:
     found = client.table("SELECT topic, minute, shop_id, lag_ms, records, newest_at FROM arrivals")[1]
     assert len({x[:4] for x in found}) == len(found)
-    return {x[:4]: x[4:] for x in found}
+    return {x[:4]: (x[4], x[5]) for x in found}
 
 
-def halves(records: list[Kept]) -> list[list[Kept]]:
-    return [records[: len(records) // 2], records[len(records) // 2 :]]
+def counted(client: ClickHouse) -> int:
+    return int(client.query("SELECT sum(records) AS n FROM arrivals")[0]["n"])
 
 
 def test_figures_are_those_of_the_records_however_often_a_batch_is_said_again(client: ClickHouse) -> None:
     made = day(1)
     for turn in range(3):
         for topic, records in made.items():
-            for number, batch in enumerate(halves(records)):
-                if batch:
-                    put(client, topic, *batch, token=f"{number}")  # the same for every topic, too
+            middle = len(records) // 2
+            put(client, topic, *records[middle:], token="one")  # the same for every topic, too
+            if middle:
+                put(client, topic, *records[:middle], token="two")
         if turn == 1:
-            client.command(f"OPTIMIZE TABLE {client.database}.arrivals_log FINAL")
+            client.execute("OPTIMIZE TABLE arrivals_log FINAL")
         assert shown(client) == expected(made)
-    assert client.query("SELECT count() AS n FROM arrivals WHERE minute < '2026-11-23 12:00:00'") == [{"n": 0}]
+    assert client.query(f"SELECT records FROM arrivals WHERE minute < {NOON // 1000}") == []
 
 
 def test_lags_are_rounded_up_to_two_digits(client: ClickHouse) -> None:
-    lags = sorted({s * x + d for s in (1, -1) for e in range(11) for x in (10**e, 3 * 10**e, 72 * 10**e) for d in (-1, 0, 1)})
-    records = [Kept(json.dumps(event(n, occurred_at=NOON - lag)).encode(), at=n, arrived=NOON) for n, lag in enumerate(lags)]
-    put(client, "cart-events", *records)
+    near = {x * 10**power + d for power in range(11) for x in (1, 3, 72) for d in (-1, 0, 1)}
+    lags = sorted(near | {-x for x in near})
+    put(client, "cart-events", *(kept(event(n, occurred_at=NOON - lag), n) for n, lag in enumerate(lags)))
     found = client.query("SELECT lag_ms, records FROM arrivals")
     assert {x["lag_ms"]: x["records"] for x in found} == Counter(map(rounded_up, lags))
 
 
 def test_batches_alike_in_all_but_their_records_count_both(client: ClickHouse) -> None:
     for number in range(3):
-        record = event(number, occurred_at=NOON - 5)
-        put(client, "cart-events", Kept(json.dumps(record).encode(), at=number, arrived=NOON), token=f"{number}")
-    assert [x["records"] for x in client.query("SELECT records FROM arrivals")] == [3]
+        put(client, "cart-events", kept(event(number, occurred_at=NOON - 5), number), token=f"{number}")
+    assert counted(client) == 3
 
 
 def test_what_was_written_and_not_counted_when_the_server_died_is_counted_by_the_repetition(client: ClickHouse) -> None:
-    [create] = [x for x in statements(arrivals_file()) if "arrivals_of_cart_events_log TO" in x]
+    [create] = [x for x in statements(file().text) if "arrivals_of_cart_events_log TO" in x]
     client.execute("DROP VIEW arrivals_of_cart_events_log")
-    put(client, "cart-events", event(), token="one")
-    assert client.query("SELECT count() AS n FROM arrivals") == [{"n": 0}]
+    put(client, "cart-events", kept(event(), 1), token="one")
+    assert counted(client) == 0
     client.execute(fill(create, {"database": client.database}))
     for _ in range(2):
-        put(client, "cart-events", Kept(json.dumps(event()).encode(), at=1), token="one")
-    assert [x["records"] for x in client.query("SELECT records FROM arrivals")] == [1]
+        put(client, "cart-events", kept(event(), 1), token="one")
+    assert counted(client) == 1
 
 
 def test_every_topic_is_counted_and_dead_letters_are_nobodys(client: ClickHouse) -> None:
     for topic, records in day(2).items():
         put(client, topic, *records)
+    put(client, "messages", message("sent", code="ABC"))  # a code that was given did not come by offer-codes
     put(client, DEAD, dead_letter(b'{"shop_id": "other"}'))
     put(client, "settings", Kept(b'{"name": "rules"}', name=b"main/rules"))
     put(client, "alerts", {"record_id": "r", "type": "alert.opened", "alert_id": "a", "shop_id": "main", "number": 1})
@@ -141,68 +151,68 @@ def test_every_topic_is_counted_and_dead_letters_are_nobodys(client: ClickHouse)
     assert {x["topic"] for x in found} == {x.name for x in ALL}
     for one in found:
         table = one["topic"].replace("-", "_") + "_log"
-        assert client.command(f"SELECT count() FROM {client.database}.{table}") == one["n"]
+        given = one["topic"] == "offer-codes"
+        assert client.query(f"SELECT count() AS n FROM {table}") == [{"n": one["n"] + given}]
     assert [x["shop"] for x in found if x["topic"] == DEAD] == [""]
 
 
-def arrivals_file() -> str:
-    [file] = [x for x in migrations() if x.name == "013_arrivals.sql"]
-    return file.text
+def file() -> Any:
+    [found] = [x for x in migrations() if x.name == "013_arrivals.sql"]
+    return found
 
 
-def test_what_was_there_counts_once_wherever_the_migration_stops_and_whatever_comes_meanwhile(empty: ClickHouse) -> None:
-    migrate(empty, retention_days=90, files=[x for x in migrations() if x.number < 13])
-    plain = ClickHouse(empty._client, empty.where, empty.database)
+def test_what_was_there_counts_once_wherever_the_migration_stops_and_whatever_comes(empty: ClickHouse) -> None:
+    migrate(empty, retention_days=90, files=[x for x in migrations() if x.number < file().number])
     made: dict[str, list[Kept]] = defaultdict(list)
     plans = 0
 
     def comes(turn: int) -> None:
         nonlocal plans
-        for topic, records in day(turn).items():
-            made[topic] += records
-            put(plain, topic, *records, token=f"{turn}")
         plans += 1
-        put(plain, "messages", *life(plans), token=f"plans{turn}")
-        made["messages"] += life(plans)
+        for topic, records in [*day(turn).items(), ("messages", life(plans))]:
+            made[topic] += records
+            put(empty, topic, *records, token=f"{turn} {len(made[topic])}")
 
     comes(0)
-    parts = [fill(x, {"database": empty.database, "retention_days": "90"}) for x in statements(arrivals_file())]
+    values = {"database": empty.database, "retention_days": "90"}
+    parts = [fill(x, values) for x in statements(file().text)]
     for reached in range(1, len(parts) + 1):
         for statement in parts[:reached]:
-            plain.execute(statement)
+            empty.execute(statement)
         if reached % 3 == 0:
             comes(reached)
     for statement in (x for x in parts for _ in range(2)):
-        plain.execute(statement)
+        empty.execute(statement)
     comes(1000)
-    assert shown(plain) == expected(made)
-    assert len(plain.query("SELECT plan FROM plan_times WHERE sent_at IS NOT NULL")) == plans
+    assert shown(empty) == expected(made)
+    assert len(empty.query("SELECT plan FROM plan_times WHERE sent_at IS NOT NULL")) == plans
 
 
 def life(number: int, arrived: int = NOON) -> list[Kept]:
     """A plan that was put off and sent, in three records."""
-    due = [NOON + number * MINUTE, NOON + number * 2 * MINUTE]
+    plan, due = f"q{number}", [NOON + number * MINUTE, NOON + number * 2 * MINUTE]
     said = [
-        message("planned", 1, plan=f"q{number}", due_at=due[0]),
-        message("held", 2, plan=f"q{number}", due_at=due[1]),
-        message("sent", 3, plan=f"q{number}", occurred_at=due[1] + number),
+        message("planned", 1, plan, due_at=due[0]),
+        message("held", 2, plan, due_at=due[1]),
+        message("sent", 3, plan, occurred_at=due[1] + number),
     ]
-    return [Kept(json.dumps(x).encode(), at=5000 + 3 * number + n, arrived=arrived) for n, x in enumerate(said)]
+    return [kept(x, 5000 + 3 * number + n, arrived) for n, x in enumerate(said)]
 
 
 def test_times_of_plans_are_those_of_the_views_of_messages(client: ClickHouse) -> None:
     chance = random.Random(3)
     for number in range(60):
+        plan = f"q{number}"
         steps = [
-            message("planned", 1, plan=f"q{number}", due_at=NOON + number) if chance.random() < 0.9 else None,
-            message("held", 2, plan=f"q{number}", due_at=NOON + HOUR) if chance.random() < 0.3 else None,
-            message("sending", 3, plan=f"q{number}") if chance.random() < 0.5 else None,
-            message(chance.choice(["sent", "suppressed", "expired", "failed", "uncertain", "recovered"]), 4, plan=f"q{number}")
-            if chance.random() < 0.7
-            else message("opened", 5, plan=f"q{number}"),
+            (0.9, message("planned", 1, plan, due_at=NOON + number)),
+            (0.3, message("held", 2, plan, due_at=NOON + HOUR)),
+            (0.5, message("sending", 3, plan)),
+            (0.7, message(chance.choice(ENDS), 4, plan)),
+            (1.0, message("opened", 5, plan)),
         ]
+        said = [record for likely, record in steps if chance.random() < likely]
         for _ in range(2):  # under another token each time
-            put(client, "messages", *(x for x in steps if x is not None))
+            put(client, "messages", *said)
     told = client.table(
         "SELECT sipHash64(p.plan_id), p.planned_at, p.due_at, s.due_at, s.sent_at, p.ending != '' FROM plans AS p "
         "INNER JOIN sent_messages AS s ON p.plan_id = s.plan_id WHERE p.planned_at IS NOT NULL"
@@ -210,7 +220,7 @@ def test_times_of_plans_are_those_of_the_views_of_messages(client: ClickHouse) -
     found = client.table(
         "SELECT plan, planned_at, first_due_at, due_at, sent_at, ended FROM plan_times WHERE planned_at IS NOT NULL"
     )[1]
-    assert sorted(found) == sorted(told)
+    assert {x[0]: x for x in found} == {x[0]: x for x in told}
     assert len({x[5] for x in found}) == 2
 
 
@@ -223,3 +233,69 @@ def test_plans_of_which_nothing_was_heard_for_five_weeks_are_gone(client: ClickH
         assert found == client.table("SELECT sipHash64(arrayJoin(['q2', 'q4'])) AS plan, true ORDER BY plan")[1]
         client.execute("OPTIMIZE TABLE plan_times_log FINAL")
     assert client.query("SELECT count() AS n FROM plan_times_log") == [{"n": 2}]
+
+
+# -- the dashboard of operations --------------------------------------------------------------------------------------
+def asked(client: ClickHouse, title: str, since: int, until: int) -> list[tuple[Any, ...]]:
+    """What a panel shows of the time between two moments (ms), by the minute."""
+    [panel] = [x for x in BOARDS["operations"]["panels"] if x["title"] == title]
+    span = (since // 1000, until // 1000)
+    return client.table(expanded(panel["targets"][0]["rawSql"], everything=True, span=span, interval=60))[1]
+
+
+def test_panels_show_the_figures_of_the_records(client: ClickHouse) -> None:
+    made = day(4)
+    for topic, records in made.items():
+        for _ in range(2):
+            put(client, topic, *records, token="one")
+    since, until = NOON + 5 * MINUTE, NOON + 24 * MINUTE + 30_000  # a minute that has begun is whole
+    inside = {t: [x for x in r if since <= x.arrived < NOON + 25 * MINUTE] for t, r in made.items()}
+    counts = Counter((when(x.arrived // MINUTE * MINUTE), t) for t, r in inside.items() for x in r)
+    found = asked(client, "Records that arrived, by topic", since, until)
+    assert found == [(*key, counts[key]) for key in sorted(counts)]
+    for title, topic in ((SERIES[1], "cart-events"), (LAG_OF_CARTS, "cart-outcomes")):
+        lags = defaultdict[datetime, list[int]](list)
+        for record in inside[topic]:
+            if (lag := lag_of(topic, record)) is not None:
+                lags[when(record.arrived // MINUTE * MINUTE)].append(rounded_up(lag))
+        assert asked(client, title, since, until) == [
+            (minute, *(sorted(x)[math.ceil(level * len(x)) - 1] for level in (0.5, 0.99)))
+            for minute, x in sorted(lags.items())
+        ]
+    late = defaultdict[tuple[datetime, str], list[bool]](list)
+    for record in inside["cart-events"]:
+        key = (when(record.arrived // MINUTE * MINUTE), json.loads(record.data or b"")["shop_id"])
+        late[key].append((lag_of("cart-events", record) or 0) > 2 * HOUR)
+    assert asked(client, "Share of events more than two hours late", since, until) == [
+        (*key, pytest.approx(100 * sum(x) / len(x))) for key, x in sorted(late.items())
+    ]
+    assert {any(x) for x in late.values()} == {True, False}
+
+
+def test_events_a_second_are_those_of_whole_minutes_and_the_newest_one_has_its_age(client: ClickHouse) -> None:
+    hour_ago = NOW // MINUTE * MINUTE - HOUR
+    for n in range(30):
+        put(client, "cart-events", kept(event(n), n, hour_ago + n * MINUTE + 7_000))
+    [(rate,)] = asked(client, "Events a second", hour_ago - 30_000, hour_ago + 15 * MINUTE - 1)
+    assert rate == pytest.approx(15 / (15 * 60))
+    before = int(time.time())
+    [(age,)] = asked(client, "Newest cart event", hour_ago, NOW)
+    newest = (hour_ago + 29 * MINUTE + 7_000) // 1000
+    assert before - newest <= age <= int(time.time()) - newest
+
+
+def test_panels_are_empty_where_nothing_arrived(client: ClickHouse) -> None:
+    put(client, "cart-events", event(1), event(2))
+    for title in SERIES:
+        assert asked(client, title, NOON - DAY, NOON - HOUR) == []
+    assert asked(client, "Events a second", NOON - DAY, NOON - HOUR) == [(0.0,)]
+
+
+def test_panels_show_the_lag_of_messages_and_the_plans_without_an_end(client: ClickHouse) -> None:
+    put(client, "messages", *life(1), *life(2), *life(3), *life(4)[:2])
+    for plan, days in (("old", 3), ("done", 3), ("new", 1)):
+        put(client, "messages", message("planned", 1, plan, due_at=NOW - days * DAY))
+    put(client, "messages", message("expired", 1, "done"))
+    found = asked(client, "Lag of messages: from due to sent", NOON, NOON + HOUR)
+    assert found == [(when(NOON + 2 * n * MINUTE), n, n) for n in (1, 2, 3)]
+    assert asked(client, "Plans without an end", NOON, NOON + HOUR) == [(1,)]
