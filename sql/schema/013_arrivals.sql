@@ -1,22 +1,22 @@
--- What arrived, minute by minute, so that how the pipeline does can be read without reading what came.
+-- What arrived, minute by minute: how the pipeline does is read here, without reading what came.
 --
--- `cart_events_log` is sorted by cart: whoever asks for its last day reads weeks. `arrivals_log` is sorted by time, and has a
--- row for each topic, minute, shop and lag.
+-- `cart_events_log` is sorted by cart, so whoever asks for its last day reads weeks. `arrivals_log` is sorted by time and has
+-- a row for each topic, minute, shop and lag.
 --
--- * A lag is rounded up to two digits: 123 ms count as 130, 7.21 s as 7.3. Then a minute has few rows, percentiles are those of
+-- * A lag is rounded up to two digits: 123 ms count as 130, 7.21 s as 7.3. So a minute has few rows, percentiles are those of
 --   the records rounded up (at most 10 % more, never less), and a limit of two digits, such as two hours, is met exactly.
---   Sketches (quantilesDDSketch, t-digest) take hundreds of bytes a minute and shop, give no exact share, and need a function of
---   their own to be read; a number of records needs none.
+--   Sketches of quantiles (DDSketch, t-digest) take hundreds of bytes a minute and shop, give no exact shares, and are read by
+--   functions of their own; a number of records is a number.
 -- * A record counts when it is inserted, as often as it arrived: an event that a shop sent twice is two records. What the sink
---   repeats after a crash has the same deduplication token and is dropped here as it is there; the window is larger than
---   that of a topic, since all topics share it. A batch counts twice, in whole or in part, when its repetition is another one: when a row of
---   it is refused after others were written (its halves have other tokens), when compaction took a record away in between,
---   or when it comes after 50,000 other inserts. That is a batch in years, of figures that are looked at by the thousand;
---   to know each record again would take more room than all else here.
--- * What is there already is counted below, in `before`: of two such counts the larger one holds, so that this may run twice.
---   A topic is counted only as long as it has no view that counts what comes, and just before it gets one once more for the last
---   day. So nothing counts twice, and with the roles stopped, as an upgrade has it, nothing is left out; of a sink that goes
---   on writing, what it inserts in those moments is.
+--   repeats after a crash has the same token of deduplication and is dropped here as it is there; the window is larger
+--   than that of a topic, for all topics share it. A batch counts twice, or a part of it, when its repetition is another one:
+--   when a row of it is refused by something behind these views (the halves have other tokens), when compaction took
+--   a record away in between, or when it comes after 50,000 other inserts. That is rare, and these are figures of
+--   thousands of records; to know each record again would take more room than all of this.
+-- * What is there already is counted below, as `before`: of two such counts the larger one holds, so this may run twice. A topic
+--   is counted only while it has no view yet that counts what comes, and the last day once more just before it gets one. So
+--   nothing counts twice. Nothing is left out when the roles are stopped, as an upgrade says; of a sink that goes on writing,
+--   what it inserts in the seconds between is. Repeats that merges have taken away count no more.
 CREATE TABLE IF NOT EXISTS {database}.arrivals_log
 (
     topic LowCardinality(String),
@@ -46,33 +46,41 @@ ENGINE = Null;
 
 -- The same of what is there, for as long as this file runs.
 CREATE OR REPLACE VIEW {database}.arrived_log
-AS SELECT topic, toStartOfMinute(received_at) AS minute, shop_id, lag IS NOT NULL AS measured,
+AS SELECT
+    topic,
+    toStartOfMinute(received_at) AS minute,
+    shop_id,
+    lag IS NOT NULL AS measured,
     toInt64(ceil(ifNull(lag, 0) / exp10(greatest(floor(log10(abs(ifNull(lag, 0)))) - 1, 0) AS digits)) * exp10(digits)) AS lag_ms,
     received_at
 FROM
 (
-    SELECT 'cart-events' AS topic, toString(shop_id) AS shop_id, received_at, dateDiff('millisecond', occurred_at, received_at) AS lag FROM {database}.cart_events_log
+    SELECT 'cart-events' AS topic, shop_id, received_at, dateDiff('millisecond', occurred_at, received_at) AS lag
+    FROM {database}.cart_events_log
     UNION ALL
-    SELECT 'device-events' AS topic, toString(shop_id) AS shop_id, received_at, dateDiff('millisecond', occurred_at, received_at) AS lag FROM {database}.device_events_log
+    SELECT 'device-events', shop_id, received_at, dateDiff('millisecond', occurred_at, received_at) FROM {database}.device_events_log
     UNION ALL
-    SELECT 'order-events' AS topic, toString(shop_id) AS shop_id, received_at, dateDiff('millisecond', occurred_at, received_at) AS lag FROM {database}.order_events_log
+    SELECT 'order-events', shop_id, received_at, dateDiff('millisecond', occurred_at, received_at) FROM {database}.order_events_log
     UNION ALL
-    SELECT 'subscriber-events' AS topic, toString(shop_id) AS shop_id, received_at, if(type = 'subscriber.purchased' OR forwarded_from != '', NULL,
-        dateDiff('millisecond', occurred_at, received_at)) AS lag FROM {database}.subscriber_events_log
+    SELECT 'subscriber-events', shop_id, received_at,
+        if(type = 'subscriber.purchased' OR forwarded_from != '', NULL, dateDiff('millisecond', occurred_at, received_at))
+    FROM {database}.subscriber_events_log
     UNION ALL
-    SELECT 'cart-outcomes' AS topic, toString(shop_id) AS shop_id, received_at, if(type = 'cart.abandoned', dateDiff('millisecond', abandoned_at, received_at), NULL) AS lag FROM {database}.cart_outcomes_log
+    SELECT 'cart-outcomes', shop_id, received_at,
+        if(type = 'cart.abandoned', dateDiff('millisecond', abandoned_at, received_at), NULL)
+    FROM {database}.cart_outcomes_log
     UNION ALL
-    SELECT 'subscriber-carts' AS topic, toString(shop_id) AS shop_id, received_at, NULL AS lag FROM {database}.subscriber_carts_log
+    SELECT 'subscriber-carts', shop_id, received_at, NULL FROM {database}.subscriber_carts_log
     UNION ALL
-    SELECT 'messages' AS topic, toString(shop_id) AS shop_id, received_at, NULL AS lag FROM {database}.messages_log
+    SELECT 'messages', shop_id, received_at, NULL FROM {database}.messages_log
     UNION ALL
-    SELECT 'offer-codes' AS topic, toString(shop_id) AS shop_id, received_at, NULL AS lag FROM {database}.offer_codes_log WHERE what = 'added'
+    SELECT 'offer-codes', shop_id, received_at, NULL FROM {database}.offer_codes_log WHERE what = 'added'
     UNION ALL
-    SELECT 'alerts' AS topic, toString(shop_id) AS shop_id, received_at, NULL AS lag FROM {database}.alerts_log
+    SELECT 'alerts', shop_id, received_at, NULL FROM {database}.alerts_log
     UNION ALL
-    SELECT 'settings' AS topic, toString(shop_id) AS shop_id, received_at, NULL AS lag FROM {database}.settings_log
+    SELECT 'settings', shop_id, received_at, NULL FROM {database}.settings_log
     UNION ALL
-    SELECT 'dead-letters' AS topic, '', received_at, NULL AS lag FROM {database}.dead_letters_log
+    SELECT 'dead-letters', '', received_at, NULL FROM {database}.dead_letters_log
 )
 WHERE concat('arrivals_of_', replaceAll(topic, '-', '_'), '_log') NOT IN
 (
@@ -83,14 +91,14 @@ INSERT INTO {database}.arrivals_log (topic, minute, shop_id, measured, lag_ms, b
 SELECT topic, minute, shop_id, measured, lag_ms, count(), toSecond(max(received_at))
 FROM {database}.arrived_log
 GROUP BY topic, minute, shop_id, measured, lag_ms
-SETTINGS max_partitions_per_insert_block = 0;
+SETTINGS max_partitions_per_insert_block = 0, max_bytes_before_external_group_by = 500000000;
 
 INSERT INTO {database}.arrivals_log (topic, minute, shop_id, measured, lag_ms, before, newest_s)
 SELECT topic, minute, shop_id, measured, lag_ms, count(), toSecond(max(received_at))
 FROM {database}.arrived_log
 WHERE received_at >= toStartOfMinute(now() - INTERVAL 1 DAY)
 GROUP BY topic, minute, shop_id, measured, lag_ms
-SETTINGS max_partitions_per_insert_block = 0;
+SETTINGS max_partitions_per_insert_block = 0, max_bytes_before_external_group_by = 500000000;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS {database}.arrivals_of_arriving_log TO {database}.arrivals_log
 AS SELECT
@@ -117,12 +125,13 @@ AS SELECT 'order-events' AS topic, shop_id, received_at, dateDiff('millisecond',
 FROM {database}.order_events_log;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS {database}.arrivals_of_subscriber_events_log TO {database}.arriving_log
-AS SELECT 'subscriber-events' AS topic, shop_id, received_at, if(type = 'subscriber.purchased' OR forwarded_from != '', NULL,
-    dateDiff('millisecond', occurred_at, received_at)) AS lag
+AS SELECT 'subscriber-events' AS topic, shop_id, received_at,
+    if(type = 'subscriber.purchased' OR forwarded_from != '', NULL, dateDiff('millisecond', occurred_at, received_at)) AS lag
 FROM {database}.subscriber_events_log;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS {database}.arrivals_of_cart_outcomes_log TO {database}.arriving_log
-AS SELECT 'cart-outcomes' AS topic, shop_id, received_at, if(type = 'cart.abandoned', dateDiff('millisecond', abandoned_at, received_at), NULL) AS lag
+AS SELECT 'cart-outcomes' AS topic, shop_id, received_at,
+    if(type = 'cart.abandoned', dateDiff('millisecond', abandoned_at, received_at), NULL) AS lag
 FROM {database}.cart_outcomes_log;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS {database}.arrivals_of_subscriber_carts_log TO {database}.arriving_log
