@@ -96,6 +96,12 @@ def put(client: ClickHouse, topic: str, *records: Kept | bytes | dict[str, Any],
             Rollup(client).compute((topic, 0), *new[1:])
 
 
+def rounded_up(ms: int) -> int:
+    """A lag as `arrivals` has it: rounded up to two digits."""
+    digits = 10 ** max(len(str(abs(ms))) - 2, 0)
+    return -(-ms // digits) * digits
+
+
 def event(number: int = 1, **changes: Any) -> dict[str, Any]:
     """A cart event, `number` minutes after noon."""
     return {

@@ -35,17 +35,18 @@ def panels() -> Iterator[tuple[str, dict[str, Any]]]:
             yield name, panel
 
 
-def expanded(sql: str, *, everything: bool) -> str:
-    """`sql` as the plugin sends it; `everything`: all shops are chosen."""
+def expanded(sql: str, *, everything: bool, span: tuple[int, int] = (FROM, TO), interval: int = INTERVAL) -> str:
+    """`sql` as the plugin sends it for a span of time (s); `everything`: all shops are chosen."""
+    first, last = span
 
     def all_or(match: re.Match[str]) -> str:
         return "1=1" if everything else match[1]
 
     sql = re.sub(r"\$__conditionalAll\(((?:[^()]|\([^()]*\))*), \$shop\)", all_or, sql)
-    sql = re.sub(r"\$__timeFilter\((.*?)\)", rf"\1 >= toDateTime({FROM}) AND \1 <= toDateTime({TO})", sql)
-    interval = rf"toStartOfInterval(toDateTime(\1), INTERVAL {INTERVAL} second)"
-    sql = re.sub(r"\$__timeInterval\(((?:[^()]|\([^()]*\))*)\)", interval, sql)
-    sql = sql.replace("$__fromTime", f"toDateTime({FROM})").replace("$__toTime", f"toDateTime({TO})")
+    sql = re.sub(r"\$__timeFilter\((.*?)\)", rf"\1 >= toDateTime({first}) AND \1 <= toDateTime({last})", sql)
+    step = rf"toStartOfInterval(toDateTime(\1), INTERVAL {interval} second)"
+    sql = re.sub(r"\$__timeInterval\(((?:[^()]|\([^()]*\))*)\)", step, sql)
+    sql = sql.replace("$__fromTime", f"toDateTime({first})").replace("$__toTime", f"toDateTime({last})")
     for name, values in CHOSEN.items():
         quoted = ",".join("'" + value.replace("'", "\\'") + "'" for value in values)
         sql = sql.replace(f"${{{name}:singlequote}}", quoted)

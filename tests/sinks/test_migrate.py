@@ -37,9 +37,11 @@ def test_empty_server_gets_every_table_and_view_and_a_repetition_changes_nothing
     names = {x.name.replace("-", "_") for x in ALL}
     views = {"abandonments", "decided_carts", "sent_messages", "plans", "orders", "recoveries"}
     views |= {"devices", "persons", "wishlists", "order_history", "customers", "current_carts"}
-    views |= {"abandonment_days"}
+    views |= {"abandonment_days", "arrivals", "plan_times"}
     more = {"abandonments_log", "abandonment_days_log", "rollup_progress_log"}
     more |= {"checkout_steps_log", "checkout_steps_of_cart_events_log"}
+    more |= {f"arrivals_of_{x}_log" for x in (*names, "arriving")} | {"arrivals_log", "arriving_log"}
+    more |= {"plan_times_log", "plan_times_of_messages_log"}
     assert tables(empty) == names | {f"{x}_log" for x in names} | views | RECORDS | more
 
 
