@@ -40,7 +40,7 @@ Sort = Literal["newest", "oldest"]
 
 _MOST: Final = 500
 _DAY_MS: Final = timedelta(days=1) // timedelta(milliseconds=1)
-_SPANS: Final = (2, 16, None)  # days that a page is looked for in
+_SPANS: Final = (0.25, 4, None)  # days that a page is looked for in
 
 
 class Carts:
@@ -85,7 +85,7 @@ class Carts:
         """The next from there on. What is frequent is found in few days; only for what is rare, all are looked at."""
         keys: list[dict[str, Any]] = []
         for days in _SPANS:
-            bound = 0 if days is None else at + days * _DAY_MS * (-1 if sort == "newest" else 1)
+            bound = 0 if days is None else at + int(days * _DAY_MS) * (-1 if sort == "newest" else 1)
             keys = self._rows(sort, **asked, cursor_at=at, cursor_id=last, bound=bound)
             if len(keys) == asked["limit"]:
                 break
