@@ -23,7 +23,8 @@ def statements(end: datetime) -> Iterator[tuple[str, str]]:
         number, unit = re.fullmatch(r"now-(\d+)([hd])", board["time"]["from"]).groups()  # type: ignore[union-attr]
         span = timedelta(**{_UNITS[unit]: int(number)})
         for panel in board["panels"]:
-            yield f"{path.stem}, {panel['title']}", expanded(panel["targets"][0]["rawSql"], end - span, end)
+            title = panel["title"].replace("${currency}", "EUR")
+            yield f"{path.stem}, {title}", expanded(panel["targets"][0]["rawSql"], end - span, end)
 
 
 def expanded(sql: str, begin: datetime, end: datetime) -> str:

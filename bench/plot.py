@@ -70,8 +70,9 @@ def sizes(found: dict[str, dict[str, list[float]]], folder: Path) -> Path:
     axes.set_axisbelow(True)
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    axes.set_xlabel("milliseconds, 95 of 100 readings took no longer")
-    axes.legend(frameon=False, loc="lower right")
+    axes.set_xlabel("ms, p95")
+    axes.set_ylim(-0.7, len(names) - 0.3)
+    axes.legend(frameon=False, loc="upper right")
     return _save(figure, folder / "bench-lists.svg")
 
 
