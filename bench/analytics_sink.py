@@ -156,7 +156,10 @@ def engine_run(ground: Ground, client: ClickHouse, truth: Truth) -> tuple[float,
         raise LeftOut(f"its Kafka engine can't be run here: {exc}") from exc
     server = cpu_seconds(ground.server)
     client.execute(sql.read("bench/kafka_view.sql"))
+    end = time.monotonic() + _LONGEST
     while not client.command(f"SELECT count() FROM {client.database}.peer"):
+        if time.monotonic() > end:
+            raise TimeoutError("the Kafka engine has written nothing")
         time.sleep(0.005)
     began = time.monotonic()
     # the rows of the first block are not counted, nor is the time it took

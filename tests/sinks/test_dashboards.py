@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from bench import panels as panels_of
 from local import reader
 from sinks.clickhouse import ClickHouse
 from tests.sinks.demo_data import fill
@@ -37,19 +38,7 @@ def panels() -> Iterator[tuple[str, dict[str, Any]]]:
 
 def expanded(sql: str, *, everything: bool, span: tuple[int, int] = (FROM, TO), interval: int = INTERVAL) -> str:
     """`sql` as the plugin sends it for a span of time (s); `everything`: all shops are chosen."""
-    first, last = span
-
-    def all_or(match: re.Match[str]) -> str:
-        return "1=1" if everything else match[1]
-
-    sql = re.sub(r"\$__conditionalAll\(((?:[^()]|\([^()]*\))*), \$shop\)", all_or, sql)
-    sql = re.sub(r"\$__timeFilter\((.*?)\)", rf"\1 >= toDateTime({first}) AND \1 <= toDateTime({last})", sql)
-    step = rf"toStartOfInterval(toDateTime(\1), INTERVAL {interval} second)"
-    sql = re.sub(r"\$__timeInterval\(((?:[^()]|\([^()]*\))*)\)", step, sql)
-    sql = sql.replace("$__fromTime", f"toDateTime({first})").replace("$__toTime", f"toDateTime({last})")
-    for name, values in CHOSEN.items():
-        quoted = ",".join("'" + value.replace("'", "\\'") + "'" for value in values)
-        sql = sql.replace(f"${{{name}:singlequote}}", quoted)
+    sql = panels_of.expanded(sql, span, chosen=CHOSEN, everything=everything, interval=interval)
     assert "$" not in sql, sql
     return sql
 
