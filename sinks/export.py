@@ -14,7 +14,7 @@ from cartwake.clock import to_ms
 from cartwake.errors import ConfigurationError
 from sinks import lists
 from sinks.clickhouse import ClickHouse
-from sinks.search import pattern
+from sinks.search import near, pattern
 from sinks.statements import fill
 
 FORMATS: Final = ("csv", "xml")
@@ -54,7 +54,7 @@ def pieces(
         raise ConfigurationError(f"format {format_!r}: choose one of {', '.join(FORMATS)}")
     columns = columns or listed.usual
     if unknown := [x for x in columns if x not in listed.columns]:
-        raise ConfigurationError(f"there is no column {unknown[0]!r}: {lists.near(unknown[0], listed.columns)}")
+        raise ConfigurationError(f"there is no column {unknown[0]!r}: {near(unknown[0], listed.columns)}")
     if len(set(columns)) != len(columns):
         raise ConfigurationError("name each column once")
     if wanted.first and wanted.last and wanted.first > wanted.last:
@@ -67,9 +67,9 @@ def _asked(listed: lists.Definition, wanted: Wanted) -> dict[str, Any]:
     known = {x.name: x for x in listed.filters}
     for name, value in wanted.filters.items():
         if name not in known:
-            raise ConfigurationError(f"{listed.name} have no filter {name!r}: {lists.near(name, known)}")
+            raise ConfigurationError(f"{listed.name} have no filter {name!r}: {near(name, known)}")
         if value and known[name].choices and value not in known[name].choices:
-            raise ConfigurationError(f"{name} {value!r}: {lists.near(value, known[name].choices)}")
+            raise ConfigurationError(f"{name} {value!r}: {near(value, known[name].choices)}")
     values = {name: wanted.filters.get(name, "") for name in known}
     if "search" in values:
         values["search"] = pattern(values["search"])

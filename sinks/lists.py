@@ -10,20 +10,21 @@
 
 Its first statement names the hours in which there are any (more do no harm), roughly how many; the second one gives
 those from `begin` up to, not including, `end`. Both know `shop` and every filter, which are empty when not asked for; a
-filter `search` comes as a pattern for LIKE, in small letters.
+filter `search` comes as a pattern for LIKE, in small letters. Both may name `{records}`: what `sql/export/records/` has
+in a file of the list's name, the records from which the view puts it together.
 """
 
-import difflib
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 import sql
 from cartwake.errors import ConfigurationError
-from sinks.statements import statements
+from sinks.search import near
+from sinks.statements import fill, statements
 
 _FOLDER: Final = "export"
+_RECORDS: Final = "{records}"
 _FIELD: Final = re.compile(
     r"^-- (title|element|columns|usual|numbers|order|filter \w+(?: \([^)]*\))?):(.*)$", re.MULTILINE
 )
@@ -64,7 +65,10 @@ def load(name: str) -> Definition:
     """The list of that name; raises ConfigurationError naming those there are."""
     if name not in (known := names()):
         raise ConfigurationError(f"there is no list {name!r}: {near(name, known)}")
-    return define(name, sql.read(f"{_FOLDER}/{name}.sql"))
+    text = sql.read(f"{_FOLDER}/{name}.sql")
+    if _RECORDS in text:
+        text = fill(text, {"records": sql.read(f"{_FOLDER}/records/{name}.sql")})
+    return define(name, text)
 
 
 def define(name: str, text: str) -> Definition:
@@ -87,12 +91,6 @@ def define(name: str, text: str) -> Definition:
         hours=parts[0],
         rows=parts[1],
     )
-
-
-def near(given: str, known: Iterable[str]) -> str:
-    """`did you mean a? there are a, b`: for somebody who mistyped."""
-    found = difflib.get_close_matches(given, list(known), n=1)
-    return f"{f'did you mean {found[0]}? ' if found else ''}there are {', '.join(known)}"
 
 
 def _filter(key: str, words: str) -> Filter:

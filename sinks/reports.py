@@ -5,7 +5,7 @@ out  columns and rows; `sinks.formats` writes them
 """
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final
@@ -15,6 +15,7 @@ from cartwake.errors import ConfigurationError
 from sinks.clickhouse import ClickHouse
 from sinks.heads import Definition, Parameter, define
 from sinks.migrate import fill
+from sinks.search import near
 
 _FIRST: Final = date(1970, 1, 1)
 _LAST: Final = date(2299, 12, 30)
@@ -39,10 +40,10 @@ def load(name: str) -> Definition:
     """The report of that name; raises ConfigurationError naming those that are near."""
     known = names()
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+        alike = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
         raise ConfigurationError(
-            f"there is no report {name!r}. {'Did you mean ' + ' or '.join(near) if near else 'There are'}"
-            f"{'? There are' if near else ''} {', '.join(known)}"
+            f"there is no report {name!r}. {'Did you mean ' + ' or '.join(alike) if alike else 'There are'}"
+            f"{'? There are' if alike else ''} {', '.join(known)}"
         )
     return define(name, sql.read(f"reports/{name}.sql"))
 
@@ -122,10 +123,6 @@ def _value(parameter: Parameter, given: object) -> str | int:
             )
         return given
     if given not in parameter.choices:
-        raise ConfigurationError(f"--{parameter.name} {given}: {_near(str(given), parameter.choices)}")
+        meant = near(str(given), parameter.choices, otherwise="choose one of")
+        raise ConfigurationError(f"--{parameter.name} {given}: {meant}")
     return str(given)
-
-
-def _near(given: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(given, list(known), n=1)
-    return f"{'did you mean ' + near[0] + '? ' if near else ''}choose one of {', '.join(known)}"

@@ -9,20 +9,7 @@
 -- How many there are in each hour, at most and roughly: of which something is said then. Nothing is put together for it.
 SELECT toUnixTimestamp64Milli(occurred_at) - positiveModulo(toUnixTimestamp64Milli(occurred_at), 3600000) AS hour,
     uniqCombined(12)(shop_id, order_id) AS lines
-FROM
-(
-    SELECT shop_id, order_id, occurred_at FROM cart_events_log WHERE type = 'order.placed'
-    UNION ALL
-    SELECT shop_id, order_id, occurred_at FROM order_events_log WHERE type = 'order.placed'
-    UNION ALL
-    SELECT shop_id, order_id, occurred_at FROM cart_outcomes_log WHERE type IN ('cart.completed', 'cart.recovered')
-    UNION ALL
-    SELECT shop_id, JSONExtractString(raw, 'outcome', 'order_id'), occurred_at
-    FROM subscriber_carts_log
-    WHERE type IN ('cart.completed', 'cart.recovered')
-    UNION ALL
-    SELECT shop_id, order_id, occurred_at FROM subscriber_events_log WHERE type = 'subscriber.purchased'
-)
+FROM ({records})
 WHERE occurred_at >= fromUnixTimestamp64Milli({begin:Int64}, 'UTC') AND occurred_at < fromUnixTimestamp64Milli({end:Int64}, 'UTC')
     AND ({shop:String} = '' OR shop_id = {shop:String})
 GROUP BY hour
@@ -37,20 +24,7 @@ FROM orders AS o
 WHERE (o.shop_id, o.order_id) IN
     (
         SELECT shop_id, order_id
-        FROM
-        (
-            SELECT shop_id, order_id, occurred_at FROM cart_events_log WHERE type = 'order.placed'
-            UNION ALL
-            SELECT shop_id, order_id, occurred_at FROM order_events_log WHERE type = 'order.placed'
-            UNION ALL
-            SELECT shop_id, order_id, occurred_at FROM cart_outcomes_log WHERE type IN ('cart.completed', 'cart.recovered')
-            UNION ALL
-            SELECT shop_id, JSONExtractString(raw, 'outcome', 'order_id'), occurred_at
-            FROM subscriber_carts_log
-            WHERE type IN ('cart.completed', 'cart.recovered')
-            UNION ALL
-            SELECT shop_id, order_id, occurred_at FROM subscriber_events_log WHERE type = 'subscriber.purchased'
-        )
+        FROM ({records})
         WHERE occurred_at >= fromUnixTimestamp64Milli({begin:Int64}, 'UTC') AND occurred_at < fromUnixTimestamp64Milli({end:Int64}, 'UTC')
             AND ({shop:String} = '' OR shop_id = {shop:String})
     )

@@ -8,15 +8,7 @@
 -- How many there are in each hour, at most and roughly: of whom something is heard then. Nothing is put together for it.
 SELECT toUnixTimestamp64Milli(at) - positiveModulo(toUnixTimestamp64Milli(at), 3600000) AS hour,
     uniqCombined(12)(shop_id, subscriber_id) AS lines
-FROM
-(
-    SELECT shop_id, subscriber_id, occurred_at AS at FROM subscriber_events_log
-    UNION ALL
-    -- as the view has it: evidence may be older than the match
-    SELECT shop_id, subscriber_id, if(evidence_seen_at > 0, least(evidence_seen_at, occurred_at), occurred_at)
-    FROM subscriber_carts_log
-    WHERE type != 'cart.unmatched'
-)
+FROM ({records})
 WHERE at >= fromUnixTimestamp64Milli({begin:Int64}, 'UTC') AND at < fromUnixTimestamp64Milli({end:Int64}, 'UTC')
     AND ({shop:String} = '' OR shop_id = {shop:String})
 GROUP BY hour
@@ -32,15 +24,7 @@ FROM persons AS p
 WHERE (p.shop_id, p.subscriber_id) IN
     (
         SELECT shop_id, subscriber_id
-        FROM
-        (
-            SELECT shop_id, subscriber_id, occurred_at AS at FROM subscriber_events_log
-            UNION ALL
-            -- as the view has it: evidence may be older than the match
-            SELECT shop_id, subscriber_id, if(evidence_seen_at > 0, least(evidence_seen_at, occurred_at), occurred_at)
-            FROM subscriber_carts_log
-            WHERE type != 'cart.unmatched'
-        )
+        FROM ({records})
         WHERE at >= fromUnixTimestamp64Milli({begin:Int64}, 'UTC') AND at < fromUnixTimestamp64Milli({end:Int64}, 'UTC')
             AND ({shop:String} = '' OR shop_id = {shop:String})
     )
