@@ -2,15 +2,31 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from typing import Final
 
 from kafka.admin import ConfigResource, KafkaAdminClient  # kafka-python
-from kafka.errors import KafkaError, TopicAlreadyExistsError
+from kafka.errors import (
+    KafkaConnectionError,
+    KafkaError,
+    KafkaTimeoutError,
+    NoError,
+    RequestTimedOutError,
+    TopicAlreadyExistsError,
+    for_code,
+)
 
 from cartwake.errors import ConfigurationError, KafkaUnavailable
 from cartwake.settings import Settings
 from cartwake.topics import ALL, DEAD_LETTER_BYTES, JOINED, check_joined
 
 Say = Callable[[str], None]
+
+#: How long a broker may take to make topics: on a busy disk each partition is a matter of seconds.
+_READY_S: Final = 120.0
+#: Said of topics that are being made, by us or by another role.
+_ON_THE_WAY: Final = (NoError, TopicAlreadyExistsError, RequestTimedOutError)
+#: The broker did not answer; it may have done what was asked.
+_NO_ANSWER: Final = (KafkaTimeoutError, RequestTimedOutError, KafkaConnectionError)
 
 
 def connect(settings: Settings, *, say: Say = print, patience: float | None = None) -> KafkaAdminClient:
@@ -108,20 +124,26 @@ def _there(admin: KafkaAdminClient, names: Iterable[str]) -> dict[str, int]:
 
 
 def _create(admin: KafkaAdminClient, settings: Settings, wanted: Mapping[str, tuple[int, dict[str, str]]]) -> None:
+    """Make what is missing and wait until each partition has a leader; asks again where no answer came."""
+    until = time.monotonic() + _READY_S
     there = set(admin.list_topics())
     missing = {
         name: {"num_partitions": n, "replication_factor": settings.replication, "configs": config}
         for name, (n, config) in wanted.items()
         if name not in there
     }
-    if not missing:
-        return
-    try:
-        admin.create_topics(missing, wait_for_metadata=True)
-    except TopicAlreadyExistsError:
-        pass  # another role was faster
-    except KafkaError as exc:
-        raise KafkaUnavailable(f"topics could not be created on {settings.bootstrap}: {exc}") from exc
+    while missing:
+        try:
+            for topic in admin.create_topics(missing, raise_errors=False)["topics"]:
+                error = for_code(topic["error_code"])
+                if error not in _ON_THE_WAY:
+                    raise error(f"{topic['name']}: {topic['error_message']}")
+            admin.wait_for_topics(list(missing), timeout_ms=(until - time.monotonic()) * 1000)
+            return
+        except KafkaError as exc:
+            if not isinstance(exc, _NO_ANSWER) or time.monotonic() > until:
+                raise KafkaUnavailable(f"topics could not be created on {settings.bootstrap}: {exc}") from exc
+            time.sleep(0.5)
 
 
 def _timestamps(admin: KafkaAdminClient, names: Iterable[str]) -> dict[str, str]:
