@@ -84,9 +84,10 @@ def _engine(statement: str, about: Subject, outer: list[Token]) -> list[tuple[in
     """What changes at the engine of a table that is made."""
     says = {x.text for x in outer if x.start >= about.end}
     if about.kind == "MATERIALIZED VIEW":
-        if bad := says & {"POPULATE", "REFRESH"}:
+        kept_for_all = {"TO", "APPEND"} if "REFRESH" in says else {"POPULATE"}
+        if bad := says & kept_for_all:
             raise _no(statement, f"{bad.pop()} would be done by every replica, for the rows of all")
-        if "TO" in says:
+        if says & {"TO", "REFRESH"}:  # what is made anew as a whole, each server makes for itself
             return []
     elif "AS" in says or outer[1].text == "OR":
         raise _no(statement, "a replicated table is made with its columns: without AS and without OR REPLACE")

@@ -1,4 +1,4 @@
--- Twenty events of some 330 bytes for each cart, in the order of their time.
+-- Twenty events of some 330 bytes for each cart, in the order of their time; the order is placed when its outcome says so.
 INSERT INTO cart_events_log
 (
     event_id, type, shop_id, cart_id, session_id, device_id, customer_id, email, occurred_at, currency, items, cart_url, step,
@@ -9,7 +9,8 @@ SELECT
     multiIf(i = 19 AND state = 'recovered', 'order.placed', i >= 15 AND stage != 'cart', 'checkout.step', i % 4 = 3, 'cart.viewed',
         'cart.item_added') AS type,
     shop_id, cart_id, session_id, device_id, customer_id, if(i >= 16, email, '') AS email,
-    created_at + toIntervalMillisecond(i * 35000 + sipHash64(n, i) % 30000) AS occurred_at,
+    if(type = 'order.placed', abandoned_at + toIntervalSecond(3600 + sipHash64(n, 13) % 80000),
+        created_at + toIntervalMillisecond(i * 35000 + sipHash64(n, i) % 30000)) AS occurred_at,
     currency,
     if(type = 'cart.item_added', [(concat('A', toString(products[1 + i % units])), titles[1 + i % units], toUInt64(1),
         CAST(toDecimal128(prices[1 + i % units], 6), 'Nullable(Decimal(38, 6))'), 'clothes')], []),

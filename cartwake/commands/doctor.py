@@ -191,6 +191,7 @@ def of_clickhouse(settings: Settings) -> Iterator[Finding]:
     import sql
     from local.stack import embedded
     from sinks.clickhouse import ClickHouse
+    from sinks.figures import figures
     from sinks.migrate import Schema, refuse
     from sinks.retention import Retention
 
@@ -216,6 +217,10 @@ def of_clickhouse(settings: Settings) -> Iterator[Finding]:
             if table.days != wanted:
                 words = f"{table.table} keeps {table.days} days, the settings say {wanted}"
                 yield Finding(None, words, "cartwake migrate")
+        for made in figures(store):
+            if made.problem:
+                words = f"figures {made.name} are old: {made.problem.splitlines()[0]}"
+                yield Finding(False, words, f"docs/operations.md, ClickHouse; SYSTEM REFRESH VIEW {made.name}")
         yield _analysts(running)
 
 

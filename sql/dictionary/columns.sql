@@ -1,4 +1,4 @@
--- Every public table and view with its columns and their comments. Tables that views stand before (`…_log`) are left out.
+-- Every public table and view with its columns and their comments. Tables that views stand before (`…_log`, `.inner…`) are left out.
 SELECT
     t.name AS name,
     t.comment AS words,
@@ -7,5 +7,5 @@ SELECT
     c.comment AS meaning
 FROM system.tables AS t
 INNER JOIN system.columns AS c ON c.database = t.database AND c.table = t.name
-WHERE t.database = currentDatabase() AND NOT endsWith(t.name, '_log') AND t.name != 'schema_migrations'
+WHERE t.database = currentDatabase() AND NOT endsWith(t.name, '_log') AND NOT startsWith(t.name, '.') AND t.name != 'schema_migrations'
 ORDER BY t.name, c.position

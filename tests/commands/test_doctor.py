@@ -132,3 +132,14 @@ def test_a_role_is_at_work_while_it_is_a_member_of_its_group(run: Run, store: Cl
         assert process.wait(20) == 0
     assert "no member" in run("doctor", "--role", "sink").stdout
     assert "does not answer" in run("doctor", "--role", "collector").stdout
+
+
+def test_figures_that_could_not_be_made_are_named(run: Run, topics: Settings, store: ClickHouse) -> None:
+    view = f"{store.database}.broken"
+    store.command(
+        f"CREATE MATERIALIZED VIEW {view} REFRESH EVERY 1 HOUR SETTINGS refresh_retries = 0 "
+        "(x UInt8) ENGINE = MergeTree ORDER BY x AS SELECT throwIf(true, 'no room') AS x"
+    )
+    until(lambda: "figures broken are old" in run("doctor").stdout, "doctor names it")
+    assert "no room" in (said := run("doctor")).stdout
+    assert said.exit_code == 1

@@ -30,7 +30,7 @@ def bare(settings: Settings) -> Iterator[ClickHouse]:
 
 def made(client: ClickHouse) -> list[tuple[str, str]]:
     rows = client.query("SELECT name, create_table_query AS made FROM system.tables WHERE database = currentDatabase()")
-    return sorted((x["name"], x["made"]) for x in rows)
+    return sorted((x["name"], x["made"]) for x in rows if not x["name"].startswith(".inner"))
 
 
 def retained(run: Run) -> dict[str, str]:

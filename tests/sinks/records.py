@@ -12,6 +12,7 @@ from cartwake.topics import DEAD_LETTERS
 from sinks import rollup
 from sinks.clickhouse import ClickHouse, Parameters
 from sinks.columns import Rows, block, gather
+from sinks.figures import renew
 from sinks.rollup import Rollup
 from sinks.sink import statements
 
@@ -94,6 +95,12 @@ def put(client: ClickHouse, topic: str, *records: Kept | bytes | dict[str, Any],
             client.waiting = [*getattr(client, "waiting", []), new]
         else:
             Rollup(client).compute((topic, 0), *new[1:])
+
+
+def made_anew(client: ClickHouse) -> None:
+    """Let ten minutes pass: what waits is computed, and the figures are made of it."""
+    client.query("SELECT 1")
+    renew(client)
 
 
 def rounded_up(ms: int) -> int:

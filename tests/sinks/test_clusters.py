@@ -80,6 +80,11 @@ def test_every_statement_parses_when_rewritten_and_runs_everywhere(empty: ClickH
             "'/clickhouse/tables/{shard}/d/T x', '{replica}') ORDER BY x",
         ),
         (
+            "CREATE MATERIALIZED VIEW d.v REFRESH EVERY 1 HOUR (x Int8) ENGINE = MergeTree ORDER BY x AS SELECT 1 AS x",
+            "CREATE MATERIALIZED VIEW d.v ON CLUSTER 'c' REFRESH EVERY 1 HOUR (x Int8) ENGINE = MergeTree ORDER BY x"
+            " AS SELECT 1 AS x",
+        ),
+        (
             "CREATE MATERIALIZED VIEW IF NOT EXISTS d.v TO d.t AS SELECT 1 AS x",
             "CREATE MATERIALIZED VIEW IF NOT EXISTS d.v ON CLUSTER 'c' TO d.t AS SELECT 1 AS x",
         ),
@@ -111,6 +116,10 @@ def test_a_statement_is_read_and_not_searched(statement: str, rewritten: str) ->
         ("CREATE TABLE d.t AS d.u", "without AS"),
         ("CREATE OR REPLACE TABLE d.t (x Int8) ENGINE = MergeTree ORDER BY x", "without OR REPLACE"),
         ("CREATE MATERIALIZED VIEW d.v REFRESH EVERY 1 MINUTE TO d.t AS SELECT 1", "done by every replica"),
+        (
+            "CREATE MATERIALIZED VIEW d.v REFRESH EVERY 1 MINUTE APPEND ENGINE = MergeTree ORDER BY x AS SELECT 1 AS x",
+            "done by every replica",
+        ),
         (
             "CREATE MATERIALIZED VIEW d.v ENGINE = MergeTree ORDER BY x POPULATE AS SELECT 1 AS x",
             "done by every replica",

@@ -18,7 +18,7 @@ from bench import panels as panels_of
 from local import reader
 from sinks.clickhouse import ClickHouse
 from tests.sinks.demo_data import fill
-from tests.sinks.records import NOON, NOW
+from tests.sinks.records import NOON, NOW, made_anew
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "grafana"
 BOARDS: dict[str, Any] = {x.stem: json.loads(x.read_text(encoding="utf-8")) for x in sorted(FOLDER.glob("*.json"))}
@@ -47,6 +47,7 @@ def expanded(sql: str, *, everything: bool, span: tuple[int, int] = (FROM, TO), 
 @pytest.mark.parametrize("everything", [True, False])
 def test_every_panel_and_every_variable_asks_what_the_engine_answers(client: ClickHouse, everything: bool) -> None:
     fill(client)
+    made_anew(client)
     for board, panel in panels():
         [target] = panel["targets"]
         sql = expanded(target["rawSql"], everything=everything)
@@ -69,6 +70,7 @@ def test_every_panel_and_every_variable_asks_what_the_engine_answers(client: Cli
 @pytest.mark.stack
 def test_figures_are_those_of_the_rows(client: ClickHouse) -> None:
     fill(client)
+    made_anew(client)
     shown = {}
     for _, panel in panels():
         if panel["type"] == "stat":
@@ -79,6 +81,11 @@ def test_figures_are_those_of_the_rows(client: ClickHouse) -> None:
     assert shown["Carts written to"] == 1
     assert shown["Dead letters"] == 1
     assert shown["Plans without an end"] == 0
+    tables = {x["title"]: x["targets"][0]["rawSql"] for _, x in panels() if x["type"] != "stat"}
+    asked = {title: client.table(expanded(sql, everything=True))[1] for title, sql in tables.items()}
+    assert asked["From reminder to order, by channel"] == [("email", 1, 1, 1, 0, 1)]
+    assert asked["Products left most often"][0][2:] == (14, 7)
+    assert [x[1:] for x in asked["Orders that reminders led to, in ${currency}"]] == [("link", 39.98)]
 
 
 @pytest.mark.parametrize(("board", "panel"), list(panels()))

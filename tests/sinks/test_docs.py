@@ -32,6 +32,7 @@ VIEWS = {x.name.replace("-", "_") for x in ALL} | {
     "recoveries",
 }
 VIEWS |= {"devices", "persons", "wishlists", "order_history", "customers", "current_carts"}
+VIEWS |= {"abandonment_days", "reminder_days", "product_days", "recovery_days"}
 
 
 def test_example_queries_run_and_find_something(client: ClickHouse) -> None:

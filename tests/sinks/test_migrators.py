@@ -203,7 +203,8 @@ class Failing(ClickHouse):
 def test_wherever_it_stops_the_next_one_ends_in_the_same_schema(settings: Settings, empty: ClickHouse) -> None:
     def made() -> list[str]:
         rows = empty.query(
-            "SELECT create_table_query AS made FROM system.tables WHERE database = currentDatabase() ORDER BY name"
+            "SELECT create_table_query AS made FROM system.tables "
+            "WHERE database = currentDatabase() AND NOT startsWith(name, '.') ORDER BY name"
         )
         return [x["made"] for x in rows]
 
@@ -228,7 +229,8 @@ def test_wherever_it_stops_the_next_one_ends_in_the_same_schema(settings: Settin
 def test_every_statement_of_every_file_may_run_twice(empty: ClickHouse) -> None:
     m.migrate(empty, retention_days=90)
     query = (
-        "SELECT name, create_table_query AS made FROM system.tables WHERE database = currentDatabase() ORDER BY name"
+        "SELECT name, create_table_query AS made FROM system.tables "
+        "WHERE database = currentDatabase() AND NOT startsWith(name, '.') ORDER BY name"
     )
     before = empty.query(query)
     values = {"database": empty.database, "retention_days": "90"}
