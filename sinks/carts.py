@@ -6,7 +6,6 @@ out  frozen rows for pages
 
 import base64
 from collections.abc import Collection, Generator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final, Literal
@@ -16,11 +15,11 @@ import msgspec
 import sql
 from cartwake.clock import SystemClock, to_ms
 from cartwake.errors import Rejected
+from sinks import detail as full
 from sinks import export
 from sinks.clickhouse import ClickHouse, moments
 from sinks.rows import CartDetail, CartLine, CartRow, Count, Mail, OpenAlarm, Page, Standing, TimelineEntry
 from sinks.search import pattern
-from sinks.timeline import words
 
 __all__ = [
     "CartDetail",
@@ -131,19 +130,7 @@ class Carts:
         if not found:
             return None
         row = CartRow(**found[0])
-        asked = {"shop_id": row.shop_id, "cart_id": row.cart_id, "abandonment_id": abandonment_id}
-        since = to_ms(min(row.created_at, row.abandoned_at)) - _DAY_MS
-        with ThreadPoolExecutor(1) as beside:
-            mails = beside.submit(self._rows, "mails", shop_id=row.shop_id, abandonment_id=abandonment_id)
-            entries = self._rows("timeline", **asked, since=since)
-        return CartDetail(
-            row=row,
-            lines=lines(row.items),
-            timeline=tuple(
-                TimelineEntry(**x, words=words(x["source"], x["type"], x["raw"])) for x in reversed(entries)
-            ),
-            mails=tuple(Mail(**x) for x in mails.result()),
-        )
+        return full.detail(self._client, row, lines(row.items))
 
     def counts(self, shop: str | None = None) -> tuple[Count, ...]:
         """Abandonments by shop, state and currency; withdrawn ones too, under their own state."""

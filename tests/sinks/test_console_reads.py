@@ -1,5 +1,6 @@
 """What the console reads: pages without gaps, one cart in full, counts."""
 
+import random
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -117,6 +118,41 @@ def test_detail_tells_what_happened_in_order(client: ClickHouse, carts: Carts) -
     assert [(x.plan_id, x.status, x.html) for x in detail.mails] == [("plan1", "sent", "<b>hi</b>")]
     assert [(x.name, x.quantity, x.price) for x in detail.lines] == [("Blue shirt", 2, Decimal("19.99"))]
     assert detail.row.subscriber_id == "p-ana"
+
+
+@pytest.mark.stack
+@pytest.mark.parametrize("seed", range(8))
+def test_messages_of_a_cart_are_those_of_the_view(client: ClickHouse, carts: Carts, seed: int) -> None:
+    chance = random.Random(seed)
+    kinds = ["planned", "held", "sending", "sent", "uncertain", "suppressed", "expired", "recovered", "failed"]
+    said = ["opened", "clicked", "bounced", "complained"]
+    put(client, "cart-outcomes", outcome(), outcome(number=2))
+    minutes, records = list(range(1, 2_000)), []
+    chance.shuffle(minutes)
+    for number in range(60):
+        kind = chance.choice([*kinds, *said]) if number > 8 else "planned"
+        facts: dict[str, Any] = {"plan": f"plan{number % 8}", "number": 1 + number % 2}
+        facts |= {
+            x: chance.choice(["", f"{x} {number}"]) for x in ("to", "subject", "text", "html", "template", "code")
+        }
+        facts |= {x: chance.choice([None, f"{x}{number}"]) for x in ("reason", "words", "request_id", "variant")}
+        if kind in said:
+            facts |= {"abandonment_id": None, "machine": chance.random() < 0.5}
+        record = message(
+            kind, minutes.pop(), channel=chance.choice(["email", "sms"]), step=chance.randrange(4),
+            due_at=chance.choice([None, rfc3339(NOON + number)]), **facts,
+        )  # fmt: skip
+        records += [record] * chance.choice([1, 2])
+    put(client, "messages", *records)
+    for name in ("a1", "a2"):
+        detail = carts.detail(name)
+        assert detail is not None
+        rows = client.query(
+            "SELECT * FROM sent_messages WHERE abandonment_id = {id:String} ORDER BY status_at DESC, plan_id",
+            {"id": name},
+        )
+        assert [{x: getattr(mail, x) for x in mail.__slots__} for mail in detail.mails] == rows
+        assert len(rows) == 4
 
 
 @pytest.mark.stack
