@@ -175,11 +175,10 @@ class Server:
         try:
             if database and database != "default":
                 handle.query("USE `{}`".format(database.replace("\\", "\\\\").replace("`", "\\`")))
-            readonly = settings.pop("readonly", None)
-            for name, value in [*settings.items(), *([("readonly", readonly)] if readonly else [])]:
-                if not re.fullmatch(r"\w+", name):
-                    raise EngineError(f"Setting {name!r} is neither a builtin nor a custom one", 115)
-                handle.query("SET {} = '{}'".format(name, value.replace("\\", "\\\\").replace("'", "\\'")))
+            readonly = settings.pop("readonly", "")
+            last = {"readonly": readonly} if readonly else {}  # after it nothing can be set
+            for some in filter(None, (settings, last)):
+                handle.query("SET " + ", ".join(_assignment(name, value) for name, value in some.items()))
         except RuntimeError as exc:  # what chdb raises
             handle.close()
             raise EngineError(str(exc)) from exc
@@ -329,6 +328,12 @@ def _written(rows: int, size: int) -> Response:
 
 async def _ok(_: Request) -> Response:
     return PlainTextResponse("Ok.\n")
+
+
+def _assignment(name: str, value: str) -> str:
+    if not re.fullmatch(r"\w+", name):
+        raise EngineError(f"Setting {name!r} is neither a builtin nor a custom one", 115)
+    return "{} = '{}'".format(name, value.replace("\\", "\\\\").replace("'", "\\'"))
 
 
 def _database(request: Request) -> str:
