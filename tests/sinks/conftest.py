@@ -1,4 +1,4 @@
-"""A migrated database of its own for each test, and topics of its own for those that need Kafka."""
+"""A migrated database, or one that is not there, and topics of its own for a test that needs Kafka."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,6 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from cartwake.settings import Settings
 from cartwake.topics import ALL
 from sinks.clickhouse import ClickHouse
-from sinks.migrate import migrate
 from tests.sinks.records import Rolled
 
 
@@ -21,12 +20,12 @@ def empty(settings: Settings) -> Iterator[ClickHouse]:
 
 
 @pytest.fixture
-def client(empty: ClickHouse) -> ClickHouse:
-    """A client of a migrated database that never merges, so that what was inserted twice can be seen."""
-    migrate(empty, retention_days=90)
-    for name in (*(topic.name.replace("-", "_") for topic in ALL), "arrivals", "plan_times"):
-        empty.command(f"SYSTEM STOP MERGES {empty.database}.{name}_log")
-    return empty
+def client(settings: Settings, migrated: str) -> Iterator[ClickHouse]:
+    """A client of the migrated database, which does not merge, so that what was inserted twice can be seen."""
+    with Rolled.open(settings.clickhouse_dsn, migrated) as client:
+        for name in (*(topic.name.replace("-", "_") for topic in ALL), "arrivals", "plan_times"):
+            client.execute(f"SYSTEM STOP MERGES {name}_log")
+        yield client
 
 
 @pytest.fixture
