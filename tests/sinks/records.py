@@ -3,6 +3,7 @@
 import itertools
 import json
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -94,6 +95,16 @@ def put(client: ClickHouse, topic: str, *records: Kept | bytes | dict[str, Any],
             client.waiting = [*getattr(client, "waiting", []), new]
         else:
             Rollup(client).compute((topic, 0), *new[1:])
+
+
+def put_all(client: ClickHouse, said: Iterable[tuple[str, Any]], at_once: int = 40) -> None:
+    """Insert many records, each with its topic, so many of a topic at once: each insert takes 60 ms."""
+    waiting = defaultdict[str, list[Any]](list)
+    for topic, record in said:
+        waiting[topic].append(record)
+    for topic, records in waiting.items():
+        for first in range(0, len(records), at_once):
+            put(client, topic, *records[first : first + at_once])
 
 
 def rounded_up(ms: int) -> int:
