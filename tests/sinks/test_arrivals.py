@@ -15,7 +15,18 @@ from cartwake.topics import ALL
 from sinks.clickhouse import ClickHouse
 from sinks.migrate import fill, migrate, migrations, statements
 from tests.sinks.records import (
-    DEAD, HOUR, NOW, Kept, dead_letter, event, match, message, outcome, put, put_all, rounded_up,
+    DEAD,
+    HOUR,
+    NOW,
+    Kept,
+    dead_letter,
+    event,
+    match,
+    message,
+    outcome,
+    put,
+    put_all,
+    rounded_up,
 )  # fmt: skip
 from tests.sinks.test_dashboards import BOARDS, expanded
 

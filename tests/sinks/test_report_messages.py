@@ -14,20 +14,7 @@ import sql
 from cartwake.clock import rfc3339
 from sinks import audit, reports
 from sinks.clickhouse import ClickHouse
-from tests.sinks.records import (
-    DEAD,
-    HOUR,
-    NOON,
-    Kept,
-    dead_letter,
-    event,
-    match,
-    message,
-    outcome,
-    put,
-    put_all,
-    rounded_up,
-)
+from tests.sinks.records import DEAD, HOUR, NOON, Kept, dead_letter, event, match, message, outcome, put, rounded_up
 
 pytestmark = pytest.mark.stack
 DAY = 24 * HOUR
@@ -50,7 +37,7 @@ def run(client: ClickHouse, name: str, **more: Any) -> list[dict[str, Any]]:
 
 def twice(client: ClickHouse, topic: str, *records: Any) -> None:
     for _ in range(2):
-        put_all(client, ((topic, x) for x in records))
+        put(client, topic, *records)
 
 
 # -- plans and people ---------------------------------------------------------------------------------------------
