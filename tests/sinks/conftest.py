@@ -8,6 +8,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from cartwake.settings import Settings
 from cartwake.topics import ALL
 from sinks.clickhouse import ClickHouse
+from tests.migrated import Migrated
 from tests.sinks.records import Rolled
 
 
@@ -19,12 +20,18 @@ def empty(settings: Settings) -> Iterator[ClickHouse]:
         client.command(f"DROP DATABASE IF EXISTS {settings.clickhouse_database}")
 
 
+@pytest.fixture(scope="session")
+def one_database(clickhouse_dsn: str) -> Iterator[Migrated]:
+    """The migrated database of all tests of the sink."""
+    one = Migrated(clickhouse_dsn, merges=False)
+    yield one
+    one.close()
+
+
 @pytest.fixture
 def client(settings: Settings, migrated: str) -> Iterator[ClickHouse]:
     """A client of the migrated database, which does not merge, so that what was inserted twice can be seen."""
     with Rolled.open(settings.clickhouse_dsn, migrated) as client:
-        for name in (*(topic.name.replace("-", "_") for topic in ALL), "arrivals", "plan_times"):
-            client.execute(f"SYSTEM STOP MERGES {name}_log")
         yield client
 
 
