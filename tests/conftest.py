@@ -13,6 +13,7 @@ import pytest
 
 from cartwake.settings import Settings
 from local import stack
+from tests.migrated import Migrated
 
 #: Variables in which tests/run.py hands on the parts it has started.
 KAFKA, CLICKHOUSE = "TEST_KAFKA", "TEST_CLICKHOUSE"
@@ -90,17 +91,33 @@ def clickhouse_dsn(engine_answers: bool, part_settings: Settings) -> Iterator[st
             yield running.clickhouse_dsn
 
 
+@pytest.fixture(scope="session")
+def one_database(clickhouse_dsn: str) -> Iterator[Migrated]:
+    """The migrated database of all tests that take `migrated`."""
+    one = Migrated(clickhouse_dsn)
+    yield one
+    one.close()
+
+
 @pytest.fixture
-def settings(kafka_bootstrap: str, clickhouse_dsn: str, tmp_path: Path) -> Settings:
-    """Settings of a pipeline of its own: fresh topics, a fresh database, a fresh data folder."""
+def migrated(one_database: Migrated) -> str:
+    """The name of a database with the schema and without rows; a test that takes it finds it in its `settings`, too."""
+    one_database.as_new()
+    return one_database.name
+
+
+@pytest.fixture
+def settings(request: pytest.FixtureRequest, kafka_bootstrap: str, clickhouse_dsn: str, tmp_path: Path) -> Settings:
+    """Settings of a pipeline of its own: fresh topics, a fresh data folder, a database `migrated` or not there."""
     name = uuid.uuid4().hex[:8]
-    base, _, database = clickhouse_dsn.rpartition("/")
-    assert database
+    database = request.getfixturevalue("migrated") if "migrated" in request.fixturenames else f"t{name}"
+    base, _, given = clickhouse_dsn.rpartition("/")
+    assert given
     return Settings(
         kafka_bootstrap=kafka_bootstrap,
         topic_prefix=f"t{name}.",
-        clickhouse_dsn=f"{base}/t{name}",
-        clickhouse_database=f"t{name}",
+        clickhouse_dsn=f"{base}/{database}",
+        clickhouse_database=database,
         data_dir=tmp_path / "data",
         secret="a secret for tests only, of no use elsewhere",
         collector_port=free_port(),

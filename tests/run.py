@@ -13,7 +13,8 @@ from cartwake.settings import Settings
 from local import stack
 from tests.conftest import CLICKHOUSE, KAFKA, docker_answers, free_port
 
-WAITING = ("tests/e2e", "tests/streams", "tests/faults", "tests/local")  # for rebalances, deadlines, processes
+#: For rebalances, deadlines, processes. Both halves shall take about as long: the other one has `sinks`.
+WAITING = ("tests/e2e", "tests/streams", "tests/faults", "tests/local", "tests/commands")
 
 
 def main(arguments: list[str]) -> int:

@@ -9,7 +9,6 @@ from cartwake.__main__ import cli
 from cartwake.broker import ensure_topics
 from cartwake.settings import Settings
 from sinks.clickhouse import ClickHouse
-from sinks.migrate import migrate_settings
 
 Run = Callable[..., Result]
 
@@ -33,9 +32,7 @@ def topics(settings: Settings) -> Settings:
 
 
 @pytest.fixture
-def store(settings: Settings) -> Iterator[ClickHouse]:
-    """A migrated database that is dropped in the end."""
-    with ClickHouse.open(settings.clickhouse_dsn, settings.clickhouse_database) as client:
-        migrate_settings(client, settings)
+def store(settings: Settings, migrated: str) -> Iterator[ClickHouse]:
+    """A client of the migrated database."""
+    with ClickHouse.open(settings.clickhouse_dsn, migrated) as client:
         yield client
-        client.command(f"DROP DATABASE IF EXISTS {settings.clickhouse_database}")

@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
@@ -14,7 +15,7 @@ from sinks import erase
 from sinks.clickhouse import ClickHouse
 from tests.commands.conftest import Run
 from tests.commands.test_dlq import records
-from tests.sinks.records import dead_letter, event, match, message, outcome, put
+from tests.sinks.records import dead_letter, event, match, message, outcome, put, put_all
 
 pytestmark = pytest.mark.stack
 
@@ -203,11 +204,13 @@ def test_many_carts_are_erased_in_pieces(store: ClickHouse) -> None:
 
 
 def test_many_browsers_are_erased_in_pieces(store: ClickHouse) -> None:
+    said_of: list[tuple[str, Any]] = []
     for number in range(40):
         push = {"endpoint": f"https://push.example.com/{number:0300}", "p256dh": "P" * 87, "auth": "A" * 22}
-        put(store, "subscriber-events", said(number, "subscriber.updated", subscriber_id=ANA, push=push))
-        put(store, "subscriber-events", said(100 + number, "subscriber.updated", subscriber_id=f"x{number}", push=push))
-        put(store, "dead-letters", dead_letter(push["endpoint"].encode(), offset=number))
+        for n, who in ((number, ANA), (100 + number, f"x{number}")):
+            said_of.append(("subscriber-events", said(n, "subscriber.updated", subscriber_id=who, push=push)))
+        said_of.append(("dead-letters", dead_letter(push["endpoint"].encode(), offset=number)))
+    put_all(store, said_of)
     removed = erase.erase(store, erase.who(store, "main", ANA))
     assert (removed["subscriber_events"], removed["dead_letters"]) == (80, 40)
 

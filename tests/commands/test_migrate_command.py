@@ -28,6 +28,13 @@ def bare(settings: Settings) -> Iterator[ClickHouse]:
         client.command(f"DROP DATABASE IF EXISTS {settings.clickhouse_database}")
 
 
+@pytest.fixture
+def store(bare: ClickHouse, settings: Settings) -> ClickHouse:
+    """The same, migrated: these tests change it."""
+    migrate_settings(bare, settings)
+    return bare
+
+
 def made(client: ClickHouse) -> list[tuple[str, str]]:
     rows = client.query("SELECT name, create_table_query AS made FROM system.tables WHERE database = currentDatabase()")
     return sorted((x["name"], x["made"]) for x in rows if not x["name"].startswith(".inner"))

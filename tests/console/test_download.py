@@ -18,7 +18,6 @@ from cartwake.settings import Settings
 from console.app import create_app
 from sinks.carts import Carts
 from sinks.clickhouse import ClickHouse
-from sinks.migrate import migrate_settings
 from tests.console.browser import Browser, parsed
 from tests.console.conftest import Open
 from tests.console.memory import MemoryCarts, Written, row
@@ -165,10 +164,9 @@ def test_a_list_that_breaks_off_is_seen_to_be_broken(served: Any) -> None:
 
 @pytest.mark.stack
 def test_clickhouse_gives_the_file_and_knows_no_query_more_when_nobody_reads_it(
-    settings: Settings, written: Written, served: Any
+    settings: Settings, migrated: str, written: Written, served: Any
 ) -> None:
-    with ClickHouse.open(settings.clickhouse_dsn, settings.clickhouse_database) as client:
-        migrate_settings(client, settings)
+    with ClickHouse.open(settings.clickhouse_dsn, migrated) as client:
         name = '=cmd|"/c calc"!A1 ' + "and so on " * 1000
         items = [{"sku": "A1", "name": name, "quantity": 1, "price": "1.00"}]
         put(client, "cart-outcomes", *(outcome(number=-n, items=items) for n in range(1, 400)))
@@ -183,4 +181,3 @@ def test_clickhouse_gives_the_file_and_knows_no_query_more_when_nobody_reads_it(
             "SELECT query FROM system.processes WHERE query LIKE '%abandonments_log%' AND query NOT LIKE '%processes%'"
         )
         until(lambda: not client.query(asking), "no query is left", within=30)
-        client.command(f"DROP DATABASE {settings.clickhouse_database}")

@@ -16,7 +16,6 @@ from console.app import create_app
 from console.reader import CartReader
 from sinks.carts import CartRow, Carts, Standing
 from sinks.clickhouse import ClickHouse
-from sinks.migrate import migrate_settings
 from sinks.rollup import Rollup
 from tests.console.browser import Browser
 from tests.console.memory import NOON, MemoryCarts, Written, mail, row
@@ -45,9 +44,7 @@ def carts(request: pytest.FixtureRequest) -> Iterator[CartReader]:
         memory.people = [Standing(shop_id="main", subscriber_id="p-ana", against="unsubscribed")]
         yield memory
         return
-    settings: Settings = request.getfixturevalue("settings")
-    with ClickHouse.open(settings.clickhouse_dsn, settings.clickhouse_database) as client:
-        migrate_settings(client, settings)
+    with ClickHouse.open(request.getfixturevalue("clickhouse_dsn"), request.getfixturevalue("migrated")) as client:
         put(client, "cart_outcomes_log", [x for each in ROWS for x in outcomes(each)])
         put(client, "subscriber_carts_log", [match(x) for x in ROWS])
         put(client, "messages_log", messages(ROWS[0]))

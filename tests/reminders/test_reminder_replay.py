@@ -54,7 +54,7 @@ steps = st.lists(
     ),
     max_size=25,
 )
-thorough = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+thorough = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def play(story: list[tuple[str, Any]], server: Server) -> World:
@@ -103,7 +103,7 @@ def test_reading_any_part_of_the_log_again_changes_nothing(story: Any, back: int
     assert world.messages == messages
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.lists(st.builds(event, st.sampled_from(_EVENTS[:5]), _TIMES), max_size=6),
     st.randoms(),

@@ -1,4 +1,4 @@
-"""A migrated database of its own for each test, and topics of its own for those that need Kafka."""
+"""A migrated database, or one that is not there, and topics of its own for a test that needs Kafka."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from cartwake.settings import Settings
 from cartwake.topics import ALL
 from sinks.clickhouse import ClickHouse
-from sinks.migrate import migrate
+from tests.migrated import Migrated
 from tests.sinks.records import Rolled
 
 
@@ -20,13 +20,19 @@ def empty(settings: Settings) -> Iterator[ClickHouse]:
         client.command(f"DROP DATABASE IF EXISTS {settings.clickhouse_database}")
 
 
+@pytest.fixture(scope="session")
+def one_database(clickhouse_dsn: str) -> Iterator[Migrated]:
+    """The migrated database of all tests of the sink."""
+    one = Migrated(clickhouse_dsn, merges=False)
+    yield one
+    one.close()
+
+
 @pytest.fixture
-def client(empty: ClickHouse) -> ClickHouse:
-    """A client of a migrated database that never merges, so that what was inserted twice can be seen."""
-    migrate(empty, retention_days=90)
-    for name in (*(topic.name.replace("-", "_") for topic in ALL), "arrivals", "plan_times"):
-        empty.command(f"SYSTEM STOP MERGES {empty.database}.{name}_log")
-    return empty
+def client(settings: Settings, migrated: str) -> Iterator[ClickHouse]:
+    """A client of the migrated database, which does not merge, so that what was inserted twice can be seen."""
+    with Rolled.open(settings.clickhouse_dsn, migrated) as client:
+        yield client
 
 
 @pytest.fixture

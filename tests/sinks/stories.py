@@ -13,7 +13,7 @@ from cartwake.clock import rfc3339
 from cartwake.model import CartOutcome, decode_cart_event, encode
 from sinks.clickhouse import ClickHouse
 from streams.carts import Cart, fire, fold, waits
-from tests.sinks.records import HOUR, NOON, put
+from tests.sinks.records import HOUR, NOON, put_all
 
 MINUTE = 60_000
 IDLE = HOUR
@@ -63,18 +63,17 @@ class Story:
 def tell(client: ClickHouse, seed: int, carts: int = 80) -> list[Story]:
     """Make up carts over five days; returns their stories."""
     chance = random.Random(seed)
-    stories = []
+    stories: list[Story] = []
+    said: list[tuple[str, Any]] = []
     for number in range(carts):
         story, events = _story(chance, number)
         outcomes = _judged(story, events)
-        matches = _matched(chance, story, outcomes)
-        for _ in range(2):
-            put(client, "cart-events", *(json.dumps(x).encode() for _, x in events))
-            if outcomes:
-                put(client, "cart-outcomes", *(encode(x) for x in outcomes))
-            if matches:
-                put(client, "subscriber-carts", *matches)
+        said += [("cart-events", json.dumps(x).encode()) for _, x in events]
+        said += [("cart-outcomes", encode(x)) for x in outcomes]
+        said += [("subscriber-carts", x) for x in _matched(chance, story, outcomes)]
         stories.append(story)
+    for _ in range(2):
+        put_all(client, said)
     return stories
 
 

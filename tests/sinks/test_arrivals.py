@@ -14,7 +14,20 @@ import pytest
 from cartwake.topics import ALL
 from sinks.clickhouse import ClickHouse
 from sinks.migrate import fill, migrate, migrations, statements
-from tests.sinks.records import DEAD, HOUR, NOW, Kept, dead_letter, event, match, message, outcome, put, rounded_up
+from tests.sinks.records import (
+    DEAD,
+    HOUR,
+    NOW,
+    Kept,
+    dead_letter,
+    event,
+    match,
+    message,
+    outcome,
+    put,
+    put_all,
+    rounded_up,
+)  # fmt: skip
 from tests.sinks.test_dashboards import BOARDS, expanded
 
 pytestmark = pytest.mark.stack
@@ -205,7 +218,7 @@ def life(number: int, arrived: int = NOON) -> list[Kept]:
 
 
 def test_times_of_plans_are_those_of_the_views_of_messages(client: ClickHouse) -> None:
-    chance = random.Random(3)
+    chance, said = random.Random(3), []
     for number in range(60):
         plan = f"q{number}"
         steps = [
@@ -215,9 +228,10 @@ def test_times_of_plans_are_those_of_the_views_of_messages(client: ClickHouse) -
             (0.7, message(chance.choice(ENDS), 4, plan)),
             (1.0, message("opened", 5, plan)),
         ]
-        said = [record for likely, record in steps if chance.random() < likely]
-        for record in (*said, *said):  # under another token each time
-            put(client, "messages", record)
+        said += [("messages", record) for likely, record in steps if chance.random() < likely]
+    for _ in range(2):  # under another token each time
+        chance.shuffle(said)
+        put_all(client, said, at_once=10)
     told = client.table(
         "SELECT sipHash64(p.plan_id), p.planned_at, p.due_at, s.due_at, s.sent_at, p.ending != '' FROM plans AS p "
         "INNER JOIN sent_messages AS s ON p.plan_id = s.plan_id WHERE p.planned_at IS NOT NULL"

@@ -12,7 +12,7 @@ from cartwake.clock import rfc3339
 from cartwake.model import derived_id
 from sinks import reports
 from sinks.clickhouse import ClickHouse
-from tests.sinks.records import HOUR, NOON, Kept, event, match, message, outcome, put
+from tests.sinks.records import HOUR, NOON, Kept, event, match, message, outcome, put, put_all
 
 pytestmark = pytest.mark.stack
 DAY = 24 * HOUR
@@ -42,9 +42,13 @@ def sent(client: ClickHouse, plan: str = "plan1", number: int = 1, *, at: int = 
     put(client, "messages", message("sent", plan=plan, number=number, subscriber_id=ANA, occurred_at=at, **changes))
 
 
-def click(client: ClickHouse, at: int, plan: str = "plan1", number: int = 1, **changes: Any) -> None:
+def clicked(at: int, plan: str = "plan1", number: int = 1, **changes: Any) -> dict[str, Any]:
     facts = {"message_id": f"{plan}-click-{at}", "occurred_at": at, "subscriber_id": ANA, "abandonment_id": None}
-    put(client, "messages", message("clicked", plan=plan, number=number, **(facts | changes)))
+    return message("clicked", plan=plan, number=number, **(facts | changes))
+
+
+def click(client: ClickHouse, at: int, plan: str = "plan1", number: int = 1, **changes: Any) -> None:
+    put(client, "messages", clicked(at, plan, number, **changes))
 
 
 def found(client: ClickHouse) -> dict[str, tuple[str, bool, bool, str, Decimal]]:
@@ -146,22 +150,19 @@ def shop(client: ClickHouse, seed: int) -> dict[str, Any]:
     """Forty carts of ten people with up to two messages each, orders late and refunded; returns what was said."""
     chance = random.Random(seed)
     told: dict[str, Any] = {"carts": {}, "sent": {}, "clicks": [], "orders": {}}
+    said: list[tuple[str, Any]] = []
     for number in range(40):
         who, at = person(str(chance.randrange(10))), NOON + chance.randrange(36) * HOUR
         cart = {"who": who, "at": at, "currency": chance.choice(["EUR", "USD"]), "holdout": chance.random() < 0.3}
         told["carts"][number] = cart | {"bought": chance.random() < 0.4}
         left = outcome(number=number, abandoned_at=rfc3339(at), currency=cart["currency"])
-        put(
-            client,
-            "cart-outcomes",
-            left,
-            *([outcome("recovered", 2, number, abandoned_at=rfc3339(at))] if told["carts"][number]["bought"] else []),
-        )
-        put(client, "subscriber-carts", match(who, number))
+        said += [("cart-outcomes", left), ("subscriber-carts", match(who, number))]
+        if told["carts"][number]["bought"]:
+            said.append(("cart-outcomes", outcome("recovered", 2, number, abandoned_at=rfc3339(at))))
         for step in (1, 2):
             plan, about = f"plan{number}-{step}", {"number": number, "subscriber_id": who, "step": step}
             if cart["holdout"]:
-                put(client, "messages", message("suppressed", plan=plan, reason="holdout", **about))
+                said.append(("messages", message("suppressed", plan=plan, reason="holdout", **about)))
             elif chance.random() < 0.8:
                 variant, code = chance.choice("ab"), chance.choice(["", f"CODE-{number}-{step}"])
                 channel = chance.choice(["email", "sms"])
@@ -179,10 +180,11 @@ def shop(client: ClickHouse, seed: int) -> dict[str, Any]:
                     "code": code or None,
                     "occurred_at": at + step * HOUR,
                 }
-                put(client, "messages", message("sent", plan=plan, **facts))
+                said.append(("messages", message("sent", plan=plan, **facts)))
                 for n in range(chance.randrange(3)):
                     when, machine = at + (step + chance.randrange(60)) * HOUR, chance.random() < 0.3
-                    click(client, when, plan, number, subscriber_id=who, machine=machine, message_id=f"{plan}-{n}")
+                    facts = {"subscriber_id": who, "machine": machine, "message_id": f"{plan}-{n}"}
+                    said.append(("messages", clicked(when, plan, number, **facts)))
                     if not machine:
                         told["clicks"].append((plan, when))
     for number in range(60):
@@ -199,18 +201,19 @@ def shop(client: ClickHouse, seed: int) -> dict[str, Any]:
         told["orders"][f"o{number}"] = one
         facts = order(f"o{number}", when, total=str(one["total"]), currency=one["currency"], code=code)
         if chance.random() < 0.5:
-            put(client, "cart-events", event(1, **facts, cart_id=f"c{cart}"))
+            said.append(("cart-events", event(1, **facts, cart_id=f"c{cart}")))
             done = outcome("completed", 3, cart, order_id=f"o{number}", occurred_at=rfc3339(when))
             made = match(
                 one["who"], cart, type="cart.completed", record_id=f"m{number}", occurred_at=when, outcome=done
             )
-            put(client, "subscriber-carts", made)
+            said.append(("subscriber-carts", made))
         else:
             one["cart"] = None
-            put(client, "order-events", facts)
-            put(client, "subscriber-events", bought(f"o{number}", when, one["who"]))
+            said += [("order-events", facts), ("subscriber-events", bought(f"o{number}", when, one["who"]))]
         if one["back"]:
-            put(client, "order-events", order(f"o{number}", when + DAY, "refunded", total=str(one["back"])))
+            back = order(f"o{number}", when + DAY, "refunded", total=str(one["back"]))
+            said.append(("order-events", back))
+    put_all(client, said)
     return told
 
 

@@ -44,7 +44,7 @@ def twice(client: ClickHouse, topic: str, *records: Any) -> None:
 def lives(client: ClickHouse, seed: int) -> list[dict[str, Any]]:
     """Eighty plans over four days, and what was done with each."""
     chance = random.Random(seed)
-    told = []
+    told, steps = [], []
     for number in range(80):
         made = NOON - 36 * HOUR + chance.randrange(96) * HOUR
         one: dict[str, Any] = {
@@ -62,7 +62,7 @@ def lives(client: ClickHouse, seed: int) -> list[dict[str, Any]]:
         told.append(one)
         about = {"plan": f"plan{number}", "number": number, "shop_id": one["shop"], "channel": one["channel"]}
         about |= {"step": one["step"], "variant": one["variant"], "subscriber_id": one["who"]}
-        steps = [message("planned", occurred_at=made, **about)]
+        steps.append(message("planned", occurred_at=made, **about))
         if one["end"]:
             reason = None if one["end"] in {"sent", "uncertain"} else one["reason"]
             words = f"Because of {reason}." if reason else None
@@ -73,9 +73,8 @@ def lives(client: ClickHouse, seed: int) -> list[dict[str, Any]]:
                 name = "opened" if kind == "machine" else kind
                 steps.append(message(name, 9, occurred_at=one["at"] + HOUR, **about, **facts))
                 steps[-1]["message_id"] += kind
-        twice(client, "messages", *steps)
     notice = message("notice_sent", plan="notice", occurred_at=NOON, order_id="o1", abandonment_id=None)
-    twice(client, "messages", notice)
+    twice(client, "messages", *steps, notice)
     return told
 
 
@@ -112,7 +111,7 @@ def test_messages_and_reasons_are_counted_as_they_were_told(client: ClickHouse, 
 def test_lost_people_are_those_who_can_not_be_written_to_since_their_first_message(client: ClickHouse) -> None:
     told = lives(client, 6)
     chance = random.Random(6)
-    said = []
+    said, told_of = [], []
     for number in range(60):
         kind = chance.choice(
             ["withdrawn", "complained", "bounced", "erased", "consented", "consented", "soft", "refused"]
@@ -135,7 +134,8 @@ def test_lost_people_are_those_who_can_not_be_written_to_since_their_first_messa
         if kind in {"consented", "refused"}:
             consent: dict[str, Any] = {"granted": kind == "consented"} | ({"channels": [channel]} if channel else {})
             facts |= {"consent": consent, "channels": None}
-        twice(client, "subscriber-events", facts)
+        told_of.append(facts)
+    twice(client, "subscriber-events", *told_of)
 
     def concerns(kind: str, channel: str | None, asked: str) -> bool:
         everything = kind in {"complained", "erased"} or (kind == "withdrawn" and channel is None)
@@ -282,20 +282,27 @@ def test_the_pace_of_each_hop_is_that_of_its_records(client: ClickHouse) -> None
     def arrived(record: dict[str, Any], at: int, offset: int) -> Kept:
         return Kept(json.dumps(record).encode(), at=offset, arrived=at)
 
+    events, outcomes, matches, messages = [], [], [], []
     for number in range(50):
         at, wait = NOON - 20 * HOUR + number * HOUR, chance.choice([-1, 3, 257, 9_000, 300_000, 300_001, 5_000_000])
         inside = FIRST <= at < END
-        for _ in range(2):
-            put(client, "cart-events", arrived(event(number, occurred_at=at - wait), at, number), token=f"e{number}")
-            left = outcome(number=number, outcome_id=f"x{number}", abandoned_at=rfc3339(at - wait))
-            put(client, "cart-outcomes", arrived(left, at, number), token=f"o{number}")
-            put(client, "subscriber-carts", arrived(match(number=number, outcome=left), at + wait, number))
-            due = {"due_at": rfc3339(at - wait), "occurred_at": at, "plan": f"q{number}", "number": number}
-            put(client, "messages", message("planned", 1, **due), message("sent", 2, **due))
+        events.append(arrived(event(number, occurred_at=at - wait), at, number))
+        left = outcome(number=number, outcome_id=f"x{number}", abandoned_at=rfc3339(at - wait))
+        outcomes.append(arrived(left, at, number))
+        matches.append(arrived(match(number=number, outcome=left), at + wait, number))
+        due = {"due_at": rfc3339(at - wait), "occurred_at": at, "plan": f"q{number}", "number": number}
+        messages += [message("planned", 1, **due), message("sent", 2, **due)]
         for hop in ("shop → cart-events", "deadline → cart-outcomes", "due → sent") if inside else ():
             late[hop].append(wait)
         if FIRST <= at + wait < END:
             late["cart-outcomes → subscriber-carts"].append(wait)
+    for some in range(0, 50, 10):
+        ten = slice(some, some + 10)
+        for _ in range(2):
+            put(client, "cart-events", *events[ten], token=f"e{some}")
+            put(client, "cart-outcomes", *outcomes[ten], token=f"o{some}")
+            put(client, "subscriber-carts", *matches[ten])
+            put(client, "messages", *messages[2 * some : 2 * some + 20])
     order = ["shop → cart-events", "deadline → cart-outcomes", "cart-outcomes → subscriber-carts", "due → sent"]
     found = run(client, "pipeline")
     assert [x["hop"] for x in found] == order

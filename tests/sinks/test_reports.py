@@ -22,7 +22,7 @@ from sinks.clickhouse import ClickHouse
 from sinks.formats import write
 from sinks.heads import Definition
 from sinks.reports import Report
-from tests.sinks.records import HOUR, NOON, match, message, outcome, put
+from tests.sinks.records import HOUR, NOON, match, message, outcome, put, put_all
 
 DAYS = {"from_": date(2026, 11, 23), "to": date(2026, 11, 25)}
 
@@ -30,7 +30,8 @@ DAYS = {"from_": date(2026, 11, 23), "to": date(2026, 11, 25)}
 def shop(client: ClickHouse, seed: int) -> list[dict[str, Any]]:
     """Sixty abandonments over five days, every record twice; returns what is true of each."""
     chance = random.Random(seed)
-    truth = []
+    truth: list[dict[str, Any]] = []
+    said: list[tuple[str, Any]] = []
     for number in range(60):
         at = NOON - 36 * HOUR + chance.randrange(5 * 24) * HOUR + chance.choice([0, -1, 12 * HOUR])
         items = [
@@ -67,15 +68,16 @@ def shop(client: ClickHouse, seed: int) -> list[dict[str, Any]]:
             units=one["units"],
             currency=one["currency"],
         )
-        for _ in range(2):
-            put(client, "cart-outcomes", first)
-            if one["state"] != "open":
-                put(client, "cart-outcomes", outcome(one["state"], 2, abandoned_at=rfc3339(at), **where))
-            if one["known"]:
-                put(client, "subscriber-carts", match(**where))
-            if one["sent"]:
-                put(client, "messages", message("sent", 1, plan=f"p{number}", **where))
-                put(client, "messages", message("expired", 9, plan=f"q{number}", **where))
+        said.append(("cart-outcomes", first))
+        if one["state"] != "open":
+            said.append(("cart-outcomes", outcome(one["state"], 2, abandoned_at=rfc3339(at), **where)))
+        if one["known"]:
+            said.append(("subscriber-carts", match(**where)))
+        if one["sent"]:
+            said.append(("messages", message("sent", 1, plan=f"p{number}", **where)))
+            said.append(("messages", message("expired", 9, plan=f"q{number}", **where)))
+    for _ in range(2):
+        put_all(client, said)
     return truth
 
 
