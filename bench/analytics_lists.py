@@ -64,7 +64,7 @@ def main(arguments: Any) -> int:
                 make(store, carts)
                 print(f"\n{carts:,} carts, {carts * 20:,} events")
                 for figures in renew(store):
-                    print(f"{f'figures made anew, every ten minutes: {figures.name}':58} {figures.took_ms:,} ms")
+                    print(f"{f'figures made anew, every twenty minutes: {figures.name}':58} {figures.took_ms:,} ms")
                 found[carts] = {}
                 for name, readings in read(store, arguments.readings):
                     median, most = found[carts][name] = quantiles(readings)

@@ -29,7 +29,11 @@ Record = Mapping[str, Any]
 
 
 def detail(client: ClickHouse, row: CartRow, lines: tuple[CartLine, ...]) -> CartDetail:
-    """What surrounds `row`: at most 2,000 entries, the newest ones. The logs are asked at once."""
+    """What surrounds `row`: at most 2,000 entries, the newest ones.
+
+    Each log is a statement of its own, and they are asked at once. It takes longer to plan one than to run it, so they
+    switch off what pays for long ones: threads and compiled expressions.
+    """
     since = to_ms(min(row.created_at, row.abandoned_at)) - _BEFORE_MS
     asked = {"shop_id": row.shop_id, "cart_id": row.cart_id, "abandonment_id": row.abandonment_id, "since": since}
 

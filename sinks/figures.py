@@ -1,4 +1,4 @@
-"""The figures that ClickHouse makes anew by itself, every ten minutes (sql/schema/015_figures.sql).
+"""The figures that ClickHouse makes anew by itself, every twenty minutes (sql/schema/015_figures.sql).
 
 in   the views of a database that say `REFRESH`
 out  how each of them does; and, for a test or a benchmark that can't wait, the figures of now

@@ -7,3 +7,4 @@ FROM abandonments_log
 WHERE abandonment_id = {abandonment_id:String}
 ORDER BY facts DESC
 LIMIT 1
+SETTINGS max_threads = 1, compile_expressions = 0

@@ -2,7 +2,7 @@
 --
 -- * `recoveries` puts orders beside what speaks for each in one pass. It had looked at all orders three times and at all
 --   messages twice, and of 100 million events that was most of a minute.
--- * `reminder_days`, `product_days` and `recovery_days` are figures that ClickHouse makes anew every ten minutes, each as a whole: what
+-- * `reminder_days`, `product_days` and `recovery_days` are figures that ClickHouse makes anew every twenty minutes, each as a whole: what
 --   is late, comes twice or is taken back is right after that. They are made of the same views as the reports, so no rule
 --   stands in two places (docs/decisions/0015-figures-made-anew.md). While one is made, the one before is read.
 -- * One thread makes them, so that one core stays for whoever reads. At different minutes, not all at once.
@@ -113,7 +113,7 @@ SETTINGS join_use_nulls = 0
 COMMENT 'Orders that reminders led to, one row for each, with what speaks for it; computed when read, so late orders and refunds count';
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS {database}.reminder_days
-REFRESH EVERY 10 MINUTE
+REFRESH EVERY 20 MINUTE
 (
     shop_id LowCardinality(String) COMMENT 'The shop',
     day Date32 COMMENT 'The day, UTC, on which the messages came to their last status',
@@ -151,11 +151,11 @@ AS SELECT
 FROM {database}.sent_messages
 GROUP BY shop_id, day, channel, step, variant, status, reason
 SETTINGS max_threads = 1, max_bytes_before_external_group_by = 1000000000
-COMMENT 'Messages by day, and what came of them; made anew every ten minutes';
+COMMENT 'Messages by day, and what came of them; made anew every twenty minutes';
 
 -- Without currency and value, which would be twice as many rows; the report abandoned-products has them.
 CREATE MATERIALIZED VIEW IF NOT EXISTS {database}.product_days
-REFRESH EVERY 10 MINUTE OFFSET 3 MINUTE
+REFRESH EVERY 20 MINUTE OFFSET 7 MINUTE
 (
     shop_id LowCardinality(String) COMMENT 'The shop',
     day Date32 COMMENT 'The day, UTC, on which the carts counted as left',
@@ -185,10 +185,10 @@ FROM
 ARRAY JOIN lines AS line, arrayEnumerateUniq(lines.sku) AS nth
 GROUP BY shop_id, day, sku
 SETTINGS max_threads = 1, max_bytes_before_external_group_by = 1000000000
-COMMENT 'What lay in the carts that were left, by day and product; made anew every ten minutes';
+COMMENT 'What lay in the carts that were left, by day and product; made anew every twenty minutes';
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS {database}.recovery_days
-REFRESH EVERY 10 MINUTE OFFSET 6 MINUTE
+REFRESH EVERY 20 MINUTE OFFSET 14 MINUTE
 (
     shop_id LowCardinality(String) COMMENT 'The shop',
     day Date32 COMMENT 'The day, UTC, on which the orders were placed',
@@ -221,4 +221,4 @@ AS SELECT
 FROM {database}.recoveries AS r
 GROUP BY shop_id, day, currency, how, strictly, in_window, channel, step, variant
 SETTINGS max_threads = 1, max_bytes_before_external_group_by = 1000000000
-COMMENT 'Orders that reminders led to, by day; made anew every ten minutes';
+COMMENT 'Orders that reminders led to, by day; made anew every twenty minutes';

@@ -99,7 +99,7 @@ def put(client: ClickHouse, topic: str, *records: Kept | bytes | dict[str, Any],
 
 
 def made_anew(client: ClickHouse) -> None:
-    """Let ten minutes pass: what waits is computed, and the figures are made of it."""
+    """Let twenty minutes pass: what waits is computed, and the figures are made of it."""
     client.query("SELECT 1")
     renew(client)
 

@@ -8,3 +8,4 @@ FROM cart_events_log
 WHERE received_at >= fromUnixTimestamp64Milli({since:Int64}, 'UTC') AND shop_id = {shop_id:String} AND cart_id = {cart_id:String}
 ORDER BY seniority DESC
 LIMIT 1 BY event_id
+SETTINGS max_threads = 1, compile_expressions = 0

@@ -4,3 +4,4 @@ FROM device_events_log
 WHERE shop_id = {shop_id:String} AND device_id IN {devices:Array(String)}
 ORDER BY seniority DESC
 LIMIT 1 BY device_id, event_id
+SETTINGS max_threads = 1, compile_expressions = 0

@@ -13,3 +13,4 @@ WHERE received_at >= fromUnixTimestamp64Milli({since:Int64}, 'UTC') AND shop_id 
     )
 ORDER BY kafka_offset DESC
 LIMIT 1 BY message_id
+SETTINGS max_threads = 1, compile_expressions = 0

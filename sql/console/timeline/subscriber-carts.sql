@@ -4,3 +4,4 @@ FROM subscriber_carts_log
 WHERE received_at >= fromUnixTimestamp64Milli({since:Int64}, 'UTC') AND shop_id = {shop_id:String} AND cart_id = {cart_id:String}
 ORDER BY kafka_offset DESC
 LIMIT 1 BY record_id
+SETTINGS max_threads = 1, compile_expressions = 0
