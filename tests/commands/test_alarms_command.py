@@ -28,7 +28,6 @@ pytestmark = pytest.mark.stack
 MINUTE = 60_000
 HOUR = 60 * MINUTE
 WEEK = 7 * 24 * HOUR
-NOW = SystemClock().now_ms()
 
 
 def checkouts(begin: int, end: int, *, go_on: float = 0.75) -> Iterator[Kept]:
@@ -53,10 +52,16 @@ def post(settings: Settings) -> Iterator[Settings]:
 
 
 @pytest.fixture
-def weeks(store: ClickHouse, topics: Settings) -> ClickHouse:
+def now() -> int:
+    """Epoch milliseconds as the test begins."""
+    return SystemClock().now_ms()
+
+
+@pytest.fixture
+def weeks(store: ClickHouse, topics: Settings, now: int) -> ClickHouse:
     """Four weeks in which the shop's checkout worked at this hour."""
     for week in range(1, 5):
-        put(store, "cart-events", *checkouts(NOW - week * WEEK - 3 * HOUR, NOW - week * WEEK + HOUR))
+        put(store, "cart-events", *checkouts(now - week * WEEK - 3 * HOUR, now - week * WEEK + HOUR))
     return store
 
 
@@ -67,15 +72,15 @@ def said(run: Run, *words: str, **changes: str) -> list[dict[str, Any]]:
 
 
 def test_a_broken_checkout_is_said_and_mailed_once_and_so_is_that_it_works_again(
-    run: Run, weeks: ClickHouse, post: Settings
+    run: Run, weeks: ClickHouse, post: Settings, now: int
 ) -> None:
     to_post = {"smtp_host": post.smtp_host, "smtp_port": str(post.smtp_port), "smtp_tls": "none"}
     to_post["console_public_url"] = "https://carts.shop.example.com"
     with Publisher(post) as publisher:
         set_for(publisher, "main", "shop", {"title": "Shirts <b>&</b> Co", "sender": "shop@example.com"})
         set_for(publisher, "main", "alarms", {"admins": ["ana@example.com"], "pause_reminders": True})
-    put(weeks, "cart-events", *checkouts(NOW - 3 * HOUR, NOW - 30 * MINUTE))
-    put(weeks, "cart-events", *checkouts(NOW - 30 * MINUTE, NOW, go_on=0.0))
+    put(weeks, "cart-events", *checkouts(now - 3 * HOUR, now - 30 * MINUTE))
+    put(weeks, "cart-events", *checkouts(now - 30 * MINUTE, now, go_on=0.0))
     opened, told = said(run, "--once", **to_post)
     assert (opened["type"], opened["signal"], opened["number"]) == ("alert.opened", "payment", 1)
     assert (told["type"], told["to"], told["about"]) == ("alert.mailed", "ana@example.com", "alert.opened")
@@ -93,7 +98,7 @@ def test_a_broken_checkout_is_said_and_mailed_once_and_so_is_that_it_works_again
     assert line.endswith(f"… open  main  {opened['words']}")
     weeks.execute("TRUNCATE TABLE checkout_steps_log")
     for week in range(5):
-        put(weeks, "cart-events", *checkouts(NOW - week * WEEK - 3 * HOUR, NOW - week * WEEK))
+        put(weeks, "cart-events", *checkouts(now - week * WEEK - 3 * HOUR, now - week * WEEK))
     closed, told = said(run, "--once", **to_post)
     assert (closed["type"], closed["alert_id"], closed["reason"]) == ("alert.closed", opened["alert_id"], "back")
     assert (told["type"], told["about"]) == ("alert.mailed", "alert.closed")
@@ -103,11 +108,11 @@ def test_a_broken_checkout_is_said_and_mailed_once_and_so_is_that_it_works_again
 
 
 def test_a_mail_server_that_is_away_is_tried_again_with_the_next_look(
-    run: Run, weeks: ClickHouse, post: Settings
+    run: Run, weeks: ClickHouse, post: Settings, now: int
 ) -> None:
     with Publisher(post) as publisher:
         set_for(publisher, "main", "alarms", {"admins": ["ana@example.com"]})
-    put(weeks, "cart-events", *checkouts(NOW - HOUR, NOW, go_on=0.0))
+    put(weeks, "cart-events", *checkouts(now - HOUR, now, go_on=0.0))
     assert [x["type"] for x in said(run, "--once", smtp_host="127.0.0.1", smtp_port="9", smtp_tls="none")] == [
         "alert.opened"
     ]
@@ -133,10 +138,10 @@ def test_while_the_sink_is_behind_nothing_is_judged(run: Run, weeks: ClickHouse,
 
 
 def test_what_was_said_is_in_the_view_once_and_is_read_again_by_whoever_starts(
-    store: ClickHouse, topics: Settings
+    store: ClickHouse, topics: Settings, now: int
 ) -> None:
     alert = Alert(
-        record_id="r1", type="alert.opened", alert_id="a1", shop_id="main", number=1, occurred_at=rfc3339(NOW),
+        record_id="r1", type="alert.opened", alert_id="a1", shop_id="main", number=1, occurred_at=rfc3339(now),
         signal="payment", words="It fell.",
     )  # fmt: skip
     with Publisher(topics) as publisher:

@@ -37,7 +37,7 @@ def store(bare: ClickHouse, settings: Settings) -> ClickHouse:
 
 def made(client: ClickHouse) -> list[tuple[str, str]]:
     rows = client.query("SELECT name, create_table_query AS made FROM system.tables WHERE database = currentDatabase()")
-    return sorted((x["name"], x["made"]) for x in rows if not x["name"].startswith(".inner"))
+    return sorted((x["name"], x["made"]) for x in rows if not x["name"].startswith("."))
 
 
 def retained(run: Run) -> dict[str, str]:

@@ -197,6 +197,11 @@ def test_how_to_connect_is_said_without_a_secret(run: Run, tmp_path: Path) -> No
 
 
 # -- on a terminal -----------------------------------------------------------------------------------------------
+def heed_ctrl_c() -> None:
+    """As in any terminal, also when whoever runs the tests ignores it, as a shell's background jobs do."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Terminal:
     """A `cartwake sql` whose terminal is ours."""
 
@@ -208,6 +213,7 @@ class Terminal:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "cartwake", "sql", *words],
             stdin=theirs, stdout=theirs, stderr=theirs, env=environment, start_new_session=True,
+            preexec_fn=heed_ctrl_c,  # noqa: PLW1509 - one call of the system, no lock
         )  # fmt: skip
         os.close(theirs)
 
