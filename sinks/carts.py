@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 import sql
-from cartwake.clock import SystemClock, to_ms
+from cartwake.clock import Clock, SystemClock, to_ms
 from cartwake.errors import Rejected
 from sinks import detail as full
 from sinks import export
@@ -45,8 +45,9 @@ _SPANS: Final = (0.25, 4, None)  # days that a page is looked for in
 class Carts:
     """Reads for the console, from any thread. Every method raises SinkUnavailable while ClickHouse is away."""
 
-    def __init__(self, client: ClickHouse) -> None:
+    def __init__(self, client: ClickHouse, clock: Clock | None = None) -> None:
         self._client = client
+        self._clock = clock or SystemClock()
 
     def page(
         self,
@@ -93,7 +94,7 @@ class Carts:
     def _start(self, sort: Sort) -> int:
         """Now, or when the first one was left (a time long ago when none was)."""
         if sort == "newest":
-            return SystemClock().now_ms()
+            return self._clock.now_ms()
         return int(self._client.query(sql.read("console/start.sql"))[0]["first"])
 
     def _of(self, keys: Sequence[Mapping[str, Any]], filters: Mapping[str, str]) -> list[CartRow]:

@@ -30,6 +30,6 @@ def figures(client: ClickHouse) -> list[Figures]:
 def renew(client: ClickHouse) -> list[Figures]:
     """Make all of them anew now, one after the other, and wait; raises Rejected when one can't be made."""
     for found in figures(client):
-        for what in ("REFRESH", "WAIT"):
+        for what in ("WAIT", "REFRESH", "WAIT"):  # first for one that the server has begun by itself
             client.command(f"SYSTEM {what} VIEW {client.database}.{found.name}")
     return figures(client)
