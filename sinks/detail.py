@@ -35,7 +35,8 @@ def detail(client: ClickHouse, row: CartRow, lines: tuple[CartLine, ...]) -> Car
     switch off what pays for long ones: threads and compiled expressions.
     """
     since = to_ms(min(row.created_at, row.abandoned_at)) - _BEFORE_MS
-    asked = {"shop_id": row.shop_id, "cart_id": row.cart_id, "abandonment_id": row.abandonment_id, "since": since}
+    keys = {"shop_id": row.shop_id, "cart_id": row.cart_id, "abandonment_id": row.abandonment_id}
+    asked = {**keys, "since": since, "most": _MOST}
 
     def rows(topic: str, **more: Any) -> list[dict[str, Any]]:
         return client.query(sql.read(f"console/timeline/{topic}.sql"), asked | more)

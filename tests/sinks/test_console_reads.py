@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+import sql
 from cartwake.clock import rfc3339, to_datetime, to_ms
 from cartwake.errors import Rejected
 from sinks.carts import Carts, cursor_of, lines, read_cursor
@@ -118,6 +119,22 @@ def test_detail_tells_what_happened_in_order(client: ClickHouse, carts: Carts) -
     assert [(x.plan_id, x.status, x.html) for x in detail.mails] == [("plan1", "sent", "<b>hi</b>")]
     assert [(x.name, x.quantity, x.price) for x in detail.lines] == [("Blue shirt", 2, Decimal("19.99"))]
     assert detail.row.subscriber_id == "p-ana"
+
+
+@pytest.mark.stack
+def test_of_a_cart_that_never_rests_the_newest_two_thousand_entries_are_read(client: ClickHouse, carts: Carts) -> None:
+    put(
+        client, "cart-events", *(event(number, occurred_at=NOON - 3_000_000 + 1000 * number) for number in range(2_100))
+    )
+    put(client, "cart-outcomes", outcome())
+    detail = carts.detail("a1")
+    assert detail is not None
+    assert len(detail.timeline) == 2_000
+    assert [x.id for x in detail.timeline[:-1]] == [f"e{number}" for number in range(101, 2_100)]
+    asked = {"shop_id": "main", "cart_id": "c1", "since": 0, "most": 7}
+    assert [x["id"] for x in client.query(sql.read("console/timeline/cart-events.sql"), asked)] == [
+        f"e{number}" for number in range(2_099, 2_092, -1)
+    ]
 
 
 @pytest.mark.stack
