@@ -9,7 +9,7 @@ class Late(AssertionError):
     """Something did not happen in time."""
 
 
-def until(condition: Callable[[], Any], what: str = "", within: float = 60, pause: float = 0.05) -> Any:
+def until(condition: Callable[[], Any], what: str = "", within: float = 180, pause: float = 0.05) -> Any:
     """What `condition` returns once that is true; raises Late, naming `what`, after `within` seconds."""
     end = time.monotonic() + within
     while not (found := condition()):

@@ -129,7 +129,7 @@ def test_a_role_is_at_work_while_it_is_a_member_of_its_group(run: Run, store: Cl
         assert "✓ role sink is at work (1 member)" in run("doctor", "--role", "sink").stdout
     finally:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
     assert "no member" in run("doctor", "--role", "sink").stdout
     assert "does not answer" in run("doctor", "--role", "collector").stdout
 

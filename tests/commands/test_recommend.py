@@ -41,7 +41,7 @@ def published(settings: Settings) -> dict[str, bytes | None]:
          "enable.partition.eof": True}
     )  # fmt: skip
     topic = settings.topic_prefix + "settings"
-    left = set(consumer.list_topics(topic, timeout=30).topics[topic].partitions)
+    left = set(consumer.list_topics(topic, timeout=60).topics[topic].partitions)
     consumer.subscribe([topic])
     found: dict[str, bytes | None] = {}
     while left:

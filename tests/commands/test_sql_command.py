@@ -288,7 +288,7 @@ def test_a_conversation(terminal: Callable[..., Terminal], settings: Settings) -
     shell.type("\\quit\n")
     shell.until("not understood")
     shell.type("\x04")
-    assert shell.process.wait(20) == 0
+    assert shell.process.wait(60) == 0
     history = settings.data_dir / "sql.history"
     assert "SELECT 'after' AS x;" in history.read_text()
     assert history.stat().st_mode & 0o777 == 0o600
@@ -309,7 +309,7 @@ def test_names_are_completed_and_described(terminal: Callable[..., Terminal]) ->
     shell.until("there is no table or view nothing")
     shell.until(PROMPT)
     shell.type("\\q\n")
-    assert shell.process.wait(20) == 0
+    assert shell.process.wait(60) == 0
 
 
 def test_what_is_longer_than_the_screen_goes_through_the_pager(terminal: Callable[..., Terminal]) -> None:
@@ -326,7 +326,7 @@ def test_what_is_longer_than_the_screen_goes_through_the_pager(terminal: Callabl
     shell.until("100000 rows,")
     shell.until(PROMPT)
     shell.type("\\q\n")
-    assert shell.process.wait(20) == 0
+    assert shell.process.wait(60) == 0
 
 
 @pytest.mark.parametrize("format_", ["table", "vertical", "csv", "json"])
@@ -350,12 +350,12 @@ def test_a_slow_question_can_be_given_up(terminal: Callable[..., Terminal], shop
     running = "SELECT count() AS n FROM system.processes WHERE startsWith(query, 'SELECT count() FROM numbers(1000')"
     until(lambda: shop.query(running)[0]["n"], "the question is asked")
     os.killpg(shell.process.pid, signal.SIGINT)
-    shell.until("given up", within=30)
+    shell.until("given up", within=60)
     shell.until(PROMPT)
     shell.type("SELECT 5 AS five;\n")
     shell.until("1 row")
     shell.type("\\q\n")
-    assert shell.process.wait(20) == 0
+    assert shell.process.wait(60) == 0
 
 
 def test_a_file_that_is_no_text_is_said(run: Run, tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def test_jobs_are_at_work_started_again_and_stopped_with_the_rest(
         until(lambda: person_id("p2@example.com") in bounced(topics), "the job is there again")
         last = supervisor.pids()
         supervisor.ask_to_stop()
-        watcher.join(10)
+        watcher.join(60)
     assert last["recommend"] == first["recommend"]
     assert "!! bounces was ended by SIGKILL; starting it again in 0.5 s" in said[0]
     assert len(said) == 1, said

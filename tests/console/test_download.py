@@ -141,7 +141,7 @@ def served(written: Written) -> Iterator[Any]:
     yield serve
     for server, thread in running:
         server.should_exit = True
-        thread.join(30)
+        thread.join(60)
         assert not thread.is_alive()
 
 
@@ -152,7 +152,7 @@ def test_whoever_goes_away_ends_the_query(served: Any) -> None:
         assert peer.recv(4096).startswith(b"HTTP/1.1 200 OK")
         assert not carts.closed.is_set()
 
-    until(carts.closed.is_set, "the list is closed", within=30)
+    until(carts.closed.is_set, "the list is closed", within=60)
 
 
 def test_a_list_that_breaks_off_is_seen_to_be_broken(served: Any) -> None:
@@ -180,4 +180,4 @@ def test_clickhouse_gives_the_file_and_knows_no_query_more_when_nobody_reads_it(
         asking = (
             "SELECT query FROM system.processes WHERE query LIKE '%abandonments_log%' AND query NOT LIKE '%processes%'"
         )
-        until(lambda: not client.query(asking), "no query is left", within=30)
+        until(lambda: not client.query(asking), "no query is left", within=60)

@@ -64,7 +64,7 @@ class Pipeline:
         consumer: Any = confluent_kafka.Consumer({"bootstrap.servers": self.settings.bootstrap, "group.id": group})
         try:
             places = [confluent_kafka.TopicPartition(name, n) for n in range(self.settings.partitions)]
-            return sum(max(0, place.offset) for place in consumer.committed(places, timeout=10))
+            return sum(max(0, place.offset) for place in consumer.committed(places, timeout=60))
         finally:
             consumer.close()
 
@@ -93,5 +93,5 @@ def pipeline(settings: Settings, rules: dict[str, Any]) -> Iterator[Pipeline]:
         )
         parts = [stack.mailbox_part(settings), *(role_part(role, running) for role in ROLES)]
         supervisor = Supervisor(parts, settings.data_dir, lambda _text: None)
-        with supervisor, httpx.Client(base_url=settings.collector_url, timeout=10) as http:
+        with supervisor, httpx.Client(base_url=settings.collector_url, timeout=60) as http:
             yield Pipeline(running, supervisor, publisher, http)

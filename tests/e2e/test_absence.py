@@ -74,7 +74,7 @@ def test_streams_wait_for_kafka_and_outlive_its_death(tmp_path: Path) -> None:
                 time.sleep(2)
                 kafka.start()
                 second = _leave_a_cart(publisher)
-                until(lambda: second in _abandoned(settings), "the cart after Kafka's death", within=90)
+                until(lambda: second in _abandoned(settings), "the cart after Kafka's death")
             assert _abandoned(settings) == {first, second}
             os.kill(process, 0)  # still the same process
         finally:
@@ -93,7 +93,7 @@ def test_up_starts_everything_and_ends_it_on_ctrl_c(tmp_path: Path) -> None:
     assert process.stdout is not None
     try:
         assert settings.console_url in process.stdout.read(len("console    ") + len(settings.console_url))
-        until(lambda: answers(f"{settings.console_url}/healthz"), "the console", within=90)
+        until(lambda: answers(f"{settings.console_url}/healthz"), "the console")
         until(lambda: answers(f"{settings.collector_url}/readyz"), "the collector")
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0

@@ -29,7 +29,7 @@ def rules() -> dict[str, Any]:
 def staff(pipeline: Pipeline) -> Iterator[httpx.Client]:
     """A browser in front of the console."""
     base = pipeline.settings.console_url
-    with httpx.Client(base_url=base, follow_redirects=True, timeout=30, headers={"Origin": base}) as client:
+    with httpx.Client(base_url=base, follow_redirects=True, timeout=60, headers={"Origin": base}) as client:
         yield client
 
 

@@ -23,7 +23,7 @@ from cartwake import topics
 from tests import oracle
 from tests.faults.load import Load, effect
 
-PATIENCE_S: Final = 60.0
+PATIENCE_S: Final = 180.0
 #: Brokers are killed here: ask again soon.
 _BRISK: Final[dict[str, Any]] = {
     "reconnect_backoff_max_ms": 300, "request_timeout_ms": 3_000, "bootstrap_timeout_ms": 5_000,

@@ -52,7 +52,7 @@ class Engine:
         """Start it and return when it answers."""
         command = [sys.executable, "-m", "local.clickhouse", "--data-dir", str(self._folder), "--port", str(self.port)]
         self.process = subprocess.Popen(command)
-        until(lambda: answers(self.port), "ClickHouse to answer", 60)
+        until(lambda: answers(self.port), "ClickHouse to answer")
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal; SIGKILL is waited for."""
@@ -244,7 +244,7 @@ def away(ground: Ground) -> Result:
     """ClickHouse is killed, and started again after ten minutes."""
     with Run(ground, "ClickHouse away", 2_000 if ground.quick else 5_000) as run:
         with sinking(ground, run.engine.dsn(), run.prefix) as sink:
-            until(lambda: run.rows() > 0, "rows", 60)
+            until(lambda: run.rows() > 0, "rows")
             run.engine.signal(signal.SIGKILL)
             run.score.kills += 1
             time.sleep(6 if ground.quick else 600)
@@ -258,7 +258,7 @@ def slow(ground: Ground) -> Result:
     """ClickHouse stands still, in the middle of inserts, and goes on."""
     with Run(ground, "ClickHouse slow", 2_000 if ground.quick else 5_000) as run:
         with sinking(ground, run.engine.dsn(), run.prefix) as sink:
-            until(lambda: run.rows() > 0, "rows", 60)
+            until(lambda: run.rows() > 0, "rows")
             run.engine.signal(signal.SIGSTOP)
             time.sleep(4 if ground.quick else 30)
             run.engine.signal(signal.SIGCONT)

@@ -29,7 +29,7 @@ HOUR: Final = 60 * MINUTE
 IDLE_S: Final = 3  # of the shop `short`; `long` has the default of two hours
 FOREVER: Final = 2**62
 TOLERANCE_MS: Final = 20  # two readings of one clock
-PAST_S: Final = 30  # what a timer may need on a busy machine once time has come
+PAST_S: Final = 120  # what a timer may need on a busy machine once time has come
 now_ms = SystemClock().now_ms
 
 
@@ -118,7 +118,7 @@ def run(
         try:
             shop.touch(5)
             until(lambda: pipe.is_read() or not worker.alive, "the worker reads")
-            shop.wait(20)
+            shop.wait(60)
             for pause, offset in steps:
                 _trade(shop, wave, pause)
                 found.due_while_wrong = _due(shop.watch)

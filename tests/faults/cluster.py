@@ -13,7 +13,7 @@ from confluent_kafka.admin import AdminClient
 from local import jars, kafka
 from tests.conftest import free_port
 
-START_BOUND_S: Final = 60.0
+START_BOUND_S: Final = 180.0
 
 _SERVER = """\
 process.roles=broker,controller
@@ -89,7 +89,7 @@ class Cluster:
         admin: Any = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 2}, error_cb=lambda _: None)
         while time.monotonic() < end:
             with contextlib.suppress(Exception):
-                seen = admin.list_topics(timeout=5)
+                seen = admin.list_topics(timeout=60)
                 parts = [part for topic in seen.topics.values() for part in topic.partitions.values()]
                 if len(seen.brokers) == len(self._ports) and all(len(p.isrs) == len(p.replicas) for p in parts):
                     return

@@ -109,7 +109,7 @@ def full_worker(ground: Ground) -> Result:
             scene.feeder.start()
             scene.fleet.tend(config=SHORT)
             scene.fleet.start(config=SHORT)
-            until(lambda: scene.eye.total() > 0 or scene.fleet.ended, "the worker to run or to refuse", 30)
+            until(lambda: scene.eye.total() > 0 or scene.fleet.ended, "the worker to run or to refuse")
             ran = scene.eye.total() > 0
             ballast.unlink()
             scene.recover(score, time.monotonic(), {0, 1})

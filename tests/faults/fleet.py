@@ -17,7 +17,7 @@ from tests.faults.worker import Orders
 from tests.patience import Late
 
 ROOT: Final = Path(__file__).parents[2]
-PATIENCE_S: Final = 60.0
+PATIENCE_S: Final = 180.0
 LOOK_S: Final = 0.1
 
 
@@ -67,7 +67,7 @@ class Worker:
         if self.alive:
             self.process.kill()
         self.process.wait()
-        self._reader.join(5)
+        self._reader.join(60)
 
     def end(self, patience_s: float = 30.0) -> float:
         """Ask it to stop (SIGTERM); how long that took. Raises Late, and kills it, when it does not."""
@@ -145,7 +145,7 @@ class Fleet:
         """Start nobody again from now on."""
         self._closed.set()
         if self._tender is not None:
-            self._tender.join(30)
+            self._tender.join(60)
 
     def close(self) -> None:
         """Leave no process behind."""

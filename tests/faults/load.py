@@ -182,7 +182,7 @@ class Feeder:
         """Give up."""
         self._stop.set()
         if self._thread.ident is not None:
-            self._thread.join(10)
+            self._thread.join(60)
 
     def _run(self) -> None:
         due = time.monotonic()

@@ -61,14 +61,14 @@ def sends(ground: Ground) -> Result:
             try:
                 for number in range(kills):
                     share = carts * number // (kills + 1)
-                    until(lambda share=share: len(ended(messages)) >= share, "plans that end", 120)
+                    until(lambda share=share: len(ended(messages)) >= share, "plans that end")
                     time.sleep(draw.random())
                     before = len(ended(messages))
                     process.kill()
                     process.wait()
                     began = time.monotonic()
                     process = role(running, "reminders")
-                    until(lambda before=before: len(ended(messages)) > before, "plans that end after a kill", 120)
+                    until(lambda before=before: len(ended(messages)) > before, "plans that end after a kill")
                     took.append(time.monotonic() - began)
                 until(lambda: len(ended(messages)) >= carts, "every plan ends", 240)
                 _read_by(sink, running, store_rows=carts)

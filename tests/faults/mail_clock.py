@@ -120,7 +120,7 @@ def run(ground: Ground, name: str, steps: Steps, first: int, mails: int, night: 
                     set_for(publisher, "main", "reminders", rules | {"quiet_hours": {"begin": begin, "end": end}})
                     if not night.begins:
                         leave(publisher, cart(mails + 2, now_ms() - HOUR))
-                        until(lambda: _is_held(settings), "the sender knows of the quiet hours", 60, 0.2)
+                        until(lambda: _is_held(settings), "the sender knows of the quiet hours", pause=0.2)
                 began = middle - int(seconds * SECOND / 2)
                 window = _window([began + draw.randrange(int(seconds * SECOND)) for _ in range(mails)], middle, night)
                 leave(publisher, *(cart(number, at - HOUR) for number, at in enumerate(window.due)))

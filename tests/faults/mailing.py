@@ -64,7 +64,7 @@ class Server:
 
     def __exit__(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        self._thread.join(60)
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -138,7 +138,7 @@ def stop(*processes: "subprocess.Popen[bytes]") -> None:
     for one in processes:
         one.terminate()
     for one in processes:
-        one.wait(30)
+        one.wait(60)
 
 
 def cart(number: int, at: int, name: str = "") -> SubscriberCart:

@@ -168,8 +168,8 @@ class Pipe:
 
     def flush(self) -> None:
         """Return when all that was sent is on the broker, or was refused for its size."""
-        if left := self._producer.flush(60):
-            raise Late(f"{left} records were not taken within 60 s")
+        if left := self._producer.flush(180):
+            raise Late(f"{left} records were not taken within 180 s")
 
     def reader(self, topic: topics.Topic) -> Reader:
         """The reader of a topic."""
@@ -183,7 +183,7 @@ class Pipe:
         admin: Any = KafkaAdminClient(bootstrap_servers=self.settings.bootstrap)
         try:
             name = self.settings.topic_prefix + topic.name
-            found = until(lambda: _offsets(admin, self.group), "the group's coordinator answers", 30)[self.group]
+            found = until(lambda: _offsets(admin, self.group), "the group's coordinator answers")[self.group]
             offsets = {place.partition: at.offset for place, at in found.items() if place.topic == name}
             return {n: max(0, offsets.get(n, 0)) for n in range(self.settings.partitions)}
         finally:

@@ -83,7 +83,7 @@ def _live(pipe: Pipe, worker: Worker, starts: dict[int, int], wrong: list[str]) 
     """Wait for the process to stop by itself, loudly."""
     began = time.monotonic()
     try:
-        until(lambda: not worker.alive, "the process stops", 60)
+        until(lambda: not worker.alive, "the process stops")
         if worker.process.returncode == 0 or "unusable records" not in worker.complaints:
             wrong.append(f"it ended with {worker.process.returncode} and said {worker.last_words()}")
     except Late as exc:

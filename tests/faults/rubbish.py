@@ -47,7 +47,7 @@ def malformed_on_kafka(ground: Ground) -> Result:
             _send_mixed(pipe, draw, topic, some, good)
         pipe.flush()
         try:
-            until(lambda: not worker.alive or all(map(pipe.is_read, TOPICS)), "all input is committed", 120)
+            until(lambda: not worker.alive or all(map(pipe.is_read, TOPICS)), "all input is committed")
         except Late as exc:
             wrong.append(f"{exc}: {pipe.committed()} of {pipe.reader(topics.CART_EVENTS).ends()}")
         ended = not worker.alive

@@ -20,7 +20,7 @@ from tests.faults.result import Ground, Result
 from tests.patience import Late, until
 
 SHORTEST_SESSION_S: Final = 6.0  # a broker takes no shorter one
-SETTLE_S: Final = 120.0
+SETTLE_S: Final = 300.0
 _lock = threading.Lock()
 _undisturbed: dict[tuple[int, int, int], dict[int, tuple[Any, ...]]] = {}
 

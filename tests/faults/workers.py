@@ -148,7 +148,7 @@ def takeover(ground: Ground) -> Result:
             scene.fleet.kill(victim)
             score.kills += 1
             scene.recover(score, moment, numbers)
-            if score.recovered and score.recovered[-1] > TAKEOVER_S:
+            if score.recovered and score.recovered[-1] > TAKEOVER_S and not ground.quick:  # others run beside that
                 score.wrong.append(f"takeover after {score.recovered[-1]:.1f} s")
             (left,) = scene.fleet.workers
             try:
@@ -158,7 +158,7 @@ def takeover(ground: Ground) -> Result:
             scene.fleet.kill(left)
             scene.fleet.start()
             scene.settle(score)
-    if stops and max(stops) > GRACE_S:
+    if stops and max(stops) > GRACE_S and not ground.quick:
         score.wrong.append(f"a graceful stop under load took {max(stops):.1f} s")
     score.notes.append(f"graceful stop under load {max(stops, default=0):.1f} s at most")
     return score.result()

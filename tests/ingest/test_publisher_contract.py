@@ -83,7 +83,7 @@ def _records(settings: Settings, key: str) -> list[tuple[bytes, bool]]:
     topic = settings.topic_prefix + CART_EVENTS.name
     options = {"bootstrap.servers": settings.bootstrap, "group.id": "test", "enable.partition.eof": True}
     consumer = confluent_kafka.Consumer(options)
-    partitions = consumer.list_topics(topic, timeout=20).topics[topic].partitions
+    partitions = consumer.list_topics(topic, timeout=60).topics[topic].partitions
     start = confluent_kafka.OFFSET_BEGINNING
     consumer.assign([confluent_kafka.TopicPartition(topic, p, start) for p in partitions])
     found, unread = [], set(partitions)

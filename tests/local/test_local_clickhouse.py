@@ -41,11 +41,11 @@ class Service:
         return clickhouse_connect.get_client(host="127.0.0.1", port=self.port, username=user, password=password, **more)
 
     def post(self, sql: str | bytes, **params: str) -> httpx.Response:
-        return httpx.post(self.url, content=sql, params=params, auth=self.auth)
+        return httpx.post(self.url, content=sql, params=params, auth=self.auth, timeout=60)
 
     def stop(self) -> None:
         self.process.terminate()
-        assert self.process.wait(20) == 0
+        assert self.process.wait(60) == 0
         assert self.process.stdout is not None
         self.process.stdout.close()
 
@@ -184,7 +184,7 @@ def test_answers_are_compressed_when_asked(service: Service, coding: str) -> Non
         content="SELECT repeat('x', 1000) FROM numbers(100000) FORMAT RowBinary",
         headers={"Accept-Encoding": coding, "X-ClickHouse-User": service.auth[0], "X-ClickHouse-Key": service.auth[1]},
     )
-    with httpx.Client() as client:
+    with httpx.Client(timeout=60) as client:
         answer = client.send(asked)
     assert answer.headers["Content-Encoding"] == coding
     content = lz4.frame.decompress(answer.content) if coding == "lz4" else answer.content
@@ -242,7 +242,7 @@ def test_wrong_password_is_refused_in_every_way_to_give_one(service: Service) ->
 def test_get_changes_nothing(service: Service, table: str) -> None:
     for sql in ("INSERT INTO t VALUES (1, 'x')", "DROP TABLE t", "CREATE TABLE z (a Int8) ENGINE = Memory"):
         for readonly in ("0", "2"):
-            answer = httpx.get(service.url, params={"query": sql, "readonly": readonly}, auth=service.auth)
+            answer = httpx.get(service.url, params={"query": sql, "readonly": readonly}, auth=service.auth, timeout=60)
             assert answer.headers["X-ClickHouse-Exception-Code"] == "164"
     assert service.post("SELECT count() FROM t").text == "0\n"
 
@@ -300,7 +300,7 @@ def test_kill_9_keeps_what_was_answered_and_a_second_opener_is_refused(tmp_path:
     first.post("CREATE TABLE cartwake.t (a UInt64) ENGINE = MergeTree ORDER BY a")
     first.post("INSERT INTO cartwake.t SELECT number FROM numbers(1000)")
     second = run("-m", "local.clickhouse", "--data-dir", str(tmp_path), "--port", str(free_port()))
-    said, _ = second.communicate(timeout=20)
+    said, _ = second.communicate(timeout=60)
     assert second.returncode == 1
     assert f"already running on {tmp_path} (port {port})" in said
     assert "Traceback" not in said
@@ -328,7 +328,7 @@ def test_password_is_made_once_and_for_its_owner_alone(tmp_path: Path, monkeypat
 def test_taken_port_is_said_with_the_setting(tmp_path: Path, port: int, run: Run) -> None:
     with socket.create_server(("127.0.0.1", port)):
         process = run("-m", "local.clickhouse", "--data-dir", str(tmp_path), "--port", str(port))
-        said, _ = process.communicate(timeout=20)
+        said, _ = process.communicate(timeout=60)
     assert f"Port {port} for the embedded ClickHouse is in use" in said
     assert "CARTWAKE_CLICKHOUSE_PORT=18123" in said
 

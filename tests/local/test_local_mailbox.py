@@ -41,7 +41,7 @@ class Box:
 
     def stop(self) -> None:
         self.process.terminate()
-        assert self.process.wait(15) == 0
+        assert self.process.wait(60) == 0
 
 
 @pytest.fixture(scope="module")

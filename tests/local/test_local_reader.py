@@ -189,7 +189,7 @@ def test_the_passwords_are_two(service: Service) -> None:
     user, password = service.auth
     assert password != clickhouse.reader_password(service.data_dir)
     for auth in ((reader.USER, password), (user, clickhouse.reader_password(service.data_dir)), (reader.USER, "")):
-        assert httpx.post(service.url, content="SELECT 1", auth=auth).status_code == 403
+        assert httpx.post(service.url, content="SELECT 1", auth=auth, timeout=60).status_code == 403
 
 
 def test_names_are_known_however_they_are_written() -> None:

@@ -27,7 +27,10 @@ def test_all_three_are_started_addressed_and_stopped(settings: Settings) -> None
         assert found.kafka_bootstrap == f"127.0.0.1:{settings.kafka_port}"
         assert kafka.answers(found.kafka_bootstrap)
         url, _, database = found.clickhouse_dsn.replace("clickhouse://", "http://").rpartition("/")
-        assert httpx.post(url, params={"database": database}, content="SELECT currentDatabase()").text == "cartwake\n"
+        assert (
+            httpx.post(url, params={"database": database}, content="SELECT currentDatabase()", timeout=60).text
+            == "cartwake\n"
+        )
         assert (found.smtp_host, found.smtp_tls) == ("127.0.0.1", "none")
         with smtplib.SMTP(found.smtp_host, found.smtp_port) as smtp:
             smtp.sendmail("a@example.com", ["b@example.com"], b"Subject: hi\r\n\r\nx")

@@ -89,7 +89,7 @@ class Server:
         with contextlib.suppress(OSError):
             self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()
-        self._thread.join(10)
+        self._thread.join(60)
         assert self.failed == []
 
     def _run(self) -> None:

@@ -85,11 +85,11 @@ def serve(app: Starlette, port: int) -> Callable[[], None]:
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error", ws="none"))
     thread = threading.Thread(target=server.run)
     thread.start()
-    until(lambda: server.started, "the server has started", within=20)
+    until(lambda: server.started, "the server has started", within=60)
 
     def stop() -> None:
         server.should_exit = True
-        thread.join(10)
+        thread.join(60)
 
     return stop
 
@@ -210,11 +210,11 @@ def in_browser(site: Site, folder: Path, do: Callable[[Chromium, str], Awaitable
 
     try:
         port = folder / "DevToolsActivePort"
-        until(lambda: port.exists() and port.read_text().count("\n") == 1, "the browser listens", within=30)
+        until(lambda: port.exists() and port.read_text().count("\n") == 1, "the browser listens", within=60)
         asyncio.run(talk())
     finally:
         process.kill()
-        process.wait(20)
+        process.wait(60)
 
 
 async def open_shop(chromium: Chromium, page: str, site: Site) -> None:

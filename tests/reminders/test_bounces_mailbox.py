@@ -325,7 +325,7 @@ def said(settings: Settings) -> Iterator[Any]:
     consumer: Any = confluent_kafka.Consumer(
         {"bootstrap.servers": settings.bootstrap, "group.id": "x", "enable.partition.eof": True, "log_level": 0}
     )
-    waiting = set(consumer.list_topics(name, timeout=30).topics[name].partitions)
+    waiting = set(consumer.list_topics(name, timeout=60).topics[name].partitions)
     consumer.assign([confluent_kafka.TopicPartition(name, p, confluent_kafka.OFFSET_BEGINNING) for p in waiting])
     while waiting:
         message = consumer.poll(30)

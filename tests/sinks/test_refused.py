@@ -28,7 +28,7 @@ def dead(settings: Settings) -> list[tuple[bytes | None, bytes | None, dict[str,
     topic = settings.topic_prefix + DEAD_LETTERS.name
     reader = Consumer({"bootstrap.servers": settings.bootstrap, "group.id": "reader"})
     try:
-        ends = {n: reader.get_watermark_offsets(TopicPartition(topic, n), timeout=10)[1] for n in range(2)}
+        ends = {n: reader.get_watermark_offsets(TopicPartition(topic, n), timeout=60)[1] for n in range(2)}
         reader.assign([TopicPartition(topic, n, 0) for n in ends])
         found = reader.consume(sum(ends.values()), 10) if any(ends.values()) else []
         return [(x.key(), x.value(), dict(x.headers() or ())) for x in found]

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.stack
 SMALL = Limits(rows=50, age=timedelta(milliseconds=50))
 OTHER = Limits(rows=70, age=timedelta(milliseconds=50))  # after a restart bounds would fall elsewhere
 EVENTS = 400
-PATIENCE = 60.0
+PATIENCE = 180.0
 
 
 class Killed(BaseException):
@@ -83,7 +83,7 @@ def running(settings: Settings, store: Store) -> Iterator[Sink]:
         yield sink
     finally:
         stop.set()
-        thread.join(30)
+        thread.join(60)
         assert not thread.is_alive()
 
 
@@ -99,7 +99,7 @@ def committed(settings: Settings) -> int:
     reader = Consumer({"bootstrap.servers": settings.bootstrap, "group.id": settings.topic_prefix + "sink"})
     try:
         places = [TopicPartition(settings.topic_prefix + CART_EVENTS.name, x) for x in range(2)]
-        return sum(max(x.offset, 0) for x in reader.committed(places, timeout=10))
+        return sum(max(x.offset, 0) for x in reader.committed(places, timeout=60))
     except KafkaException:
         return -1
     finally:

@@ -19,7 +19,7 @@ from cartwake.topics import FORWARDED, WATERMARK, partition_of
 from streams.runtime import App, Config, Stage
 from streams.runtime.changelog import OWNER
 
-PATIENCE = 40.0
+PATIENCE = 180.0
 _made: list[App] = []
 NUMBERS, WORDS, SUMS, DEAD = "numbers", "words", "sums", "dead"
 
@@ -182,7 +182,7 @@ class World:
         )
         try:
             found: list[Any] = []
-            for number in consumer.list_topics(name, timeout=10).topics[name].partitions:
+            for number in consumer.list_topics(name, timeout=60).topics[name].partitions:
                 consumer.assign([confluent_kafka.TopicPartition(name, number, confluent_kafka.OFFSET_BEGINNING)])
                 ended = False
                 while not ended:
@@ -203,7 +203,7 @@ class World:
         )
         try:
             place = confluent_kafka.TopicPartition(self.prefix + topic, number)
-            return int(consumer.committed([place], timeout=10)[0].offset)
+            return int(consumer.committed([place], timeout=60)[0].offset)
         finally:
             consumer.close()
 
