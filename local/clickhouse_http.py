@@ -15,6 +15,7 @@ import tempfile
 import uuid
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -156,7 +157,7 @@ class Server:
             except reader.Refused as exc:
                 raise EngineError(str(exc), exc.code) from exc
             pool, database = self._readers_pool, database or self._database
-        session = Session(await self._work(self._handle, database, settings, pool=pool), pool)
+        session = Session(partial(self._handle, database, settings), pool)
         try:
             if statement.data_format is not None:
                 response = await self._insert(session, statement, body)
@@ -166,7 +167,7 @@ class Server:
             pool.submit(session.end)
             raise
         if not isinstance(response, StreamingResponse):
-            await self._work(session.end, pool=pool)
+            pool.submit(session.end)
         return response
 
     def _handle(self, database: str, settings: dict[str, str]) -> Any:
@@ -228,16 +229,17 @@ class Server:
             )
             content = result.bytes() or b""
             return Response(codings.whole(coding, content) if coding else content, headers=headers)
-        await self._work(session.begin_query, sql, name, pool=session.pool)
-        first = await self._work(session.fetch, pool=session.pool)
+        # the first blocks at once: most answers are no longer, and each change of threads costs
+        content, more = await self._work(session.begin_query, sql, name, pool=session.pool)
         tag = secrets.token_hex(8)
         headers["X-ClickHouse-Exception-Tag"] = tag
-        return StreamingResponse(self._blocks(session, first, coding, tag), headers=headers)
+        if not more:
+            return Response(codings.whole(coding, content) if coding else content, headers=headers)
+        return StreamingResponse(self._blocks(session, content, coding, tag), headers=headers)
 
-    async def _blocks(
-        self, session: Session, block: bytes | None, coding: str | None, tag: str
-    ) -> AsyncIterator[bytes]:
+    async def _blocks(self, session: Session, first: bytes, coding: str | None, tag: str) -> AsyncIterator[bytes]:
         encoder = codings.Encoder(coding)
+        block: bytes | None = first
         try:
             while block is not None:
                 yield await self._work(encoder.add, block)

@@ -3,7 +3,9 @@
 import contextlib
 import re
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from typing import Any
 
 from cartwake.errors import CartwakeError
@@ -33,27 +35,37 @@ class EngineError(CartwakeError):
 class Session:
     """One request's connection. One call at a time: chDB hangs when two threads act on one connection."""
 
-    def __init__(self, handle: Any, pool: ThreadPoolExecutor) -> None:
-        self._handle = handle
+    def __init__(self, connect: Callable[[], Any], pool: ThreadPoolExecutor) -> None:
+        self._connect = connect
         self.pool = pool  # whose threads do its work
         self._open: Any = None  # a stream of rows, in or out
         self._turn = threading.Lock()
+
+    @cached_property
+    def _handle(self) -> Any:  # made with the first call, in that call's thread
+        return self._connect()
 
     def query(self, sql: str, name: str) -> Any:
         """Do it all at once."""
         with self._turn:
             return self._handle.query(sql, name)
 
-    def begin_query(self, sql: str, name: str) -> None:
-        """Begin to fetch rows."""
+    def begin_query(self, sql: str, name: str) -> tuple[bytes, bool]:
+        """Begin to fetch rows; the first of them, and whether there are more."""
         with self._turn:
             self._open = self._handle.send_query(sql, name)
+            first = self._fetch()
+            second = None if first is None else self._fetch()
+            return (first or b"") + (second or b""), second is not None
 
     def fetch(self) -> bytes | None:
         """The next rows; None at the end."""
         with self._turn:
-            block = self._open.fetch()
-            return None if block is None else block.bytes()
+            return self._fetch()
+
+    def _fetch(self) -> bytes | None:
+        block = self._open.fetch()
+        return None if block is None else block.bytes()
 
     def begin_insert(self, sql: str, name: str) -> None:
         """Begin to insert rows."""
@@ -77,4 +89,5 @@ class Session:
             if self._open is not None:
                 with contextlib.suppress(RuntimeError):
                     self._open.cancel()
-            self._handle.close()
+            if "_handle" in vars(self):
+                self._handle.close()
