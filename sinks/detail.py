@@ -15,7 +15,7 @@ from cartwake.clock import to_ms
 from cartwake.topics import CART_EVENTS, CART_OUTCOMES, DEVICE_EVENTS, MESSAGES, SUBSCRIBER_CARTS
 from sinks.clickhouse import ClickHouse
 from sinks.rows import CartDetail, CartLine, CartRow, Mail, TimelineEntry
-from sinks.timeline import words
+from sinks.timeline import record_of, words
 
 _MOST: Final = 2_000  # entries
 _BEFORE_MS: Final = timedelta(days=1) // timedelta(milliseconds=1)  # for clocks that differ
@@ -24,6 +24,11 @@ _BESIDE: Final = (CART_OUTCOMES.name, SUBSCRIBER_CARTS.name, MESSAGES.name)
 _REACTIONS: Final = frozenset({"message.opened", "message.clicked", "message.bounced", "message.complained"})
 _GOES_ON: Final = frozenset({"message.planned", "message.held", "message.sending"})
 _WRITTEN: Final = frozenset({"message.sending", "message.sent"})
+#: What is read from the record itself.
+_TEXTS: Final = (
+    "shop_id", "subscriber_id", "cart_id", "abandonment_id", "request_id", "reason", "words", "to", "subject", "text",
+    "html", "template", "variant", "code",
+)  # fmt: skip
 
 Record = Mapping[str, Any]
 
@@ -41,12 +46,18 @@ def detail(client: ClickHouse, row: CartRow, lines: tuple[CartLine, ...]) -> Car
     def rows(topic: str, **more: Any) -> list[dict[str, Any]]:
         return client.query(sql.read(f"console/timeline/{topic}.sql"), asked | more)
 
-    with ThreadPoolExecutor(len(_BESIDE)) as beside:
+    def of_devices(devices: set[str]) -> list[dict[str, Any]]:
+        return rows(DEVICE_EVENTS.name, devices=sorted(devices)) if devices else []
+
+    known = {row.device_id} - {""}  # most carts have no other
+    with ThreadPoolExecutor(len(_BESIDE) + 1) as beside:
         asking = {topic: beside.submit(rows, topic) for topic in _BESIDE}
-        found = {CART_EVENTS.name: rows(CART_EVENTS.name)}
-        if devices := sorted({x["device_id"] for x in found[CART_EVENTS.name]} - {""}):
-            found[DEVICE_EVENTS.name] = rows(DEVICE_EVENTS.name, devices=devices)
-        found |= {topic: answer.result() for topic, answer in asking.items()}
+        asking[DEVICE_EVENTS.name] = beside.submit(of_devices, known)
+        happened = rows(CART_EVENTS.name)
+        others = of_devices({x["device_id"] for x in happened} - known - {""})
+        found = {CART_EVENTS.name: happened, **{topic: answer.result() for topic, answer in asking.items()}}
+    found[DEVICE_EVENTS.name] += others
+    found[MESSAGES.name] = list({x["id"]: x for x in found[MESSAGES.name]}.values())
     entries = [_entry(topic, x) for topic, some in found.items() for x in some]
     entries.sort(key=lambda x: (x.at, x.source, x.id))
     return CartDetail(row=row, lines=lines, timeline=tuple(entries[-_MOST:]), mails=mails(found[MESSAGES.name]))
@@ -62,9 +73,15 @@ def mails(records: Iterable[Record]) -> tuple[Mail, ...]:
 
     Planning that view for a few messages takes ClickHouse longer than all the rest; a test holds the two together.
     """
-    plans = groupby(sorted(records, key=lambda x: x["plan_id"]), key=lambda x: x["plan_id"])
+    told = ({**_texts(x["raw"]), **x} for x in records)
+    plans = groupby(sorted(told, key=lambda x: x["plan_id"]), key=lambda x: x["plan_id"])
     found = [_mail(list(some)) for _, some in plans]
     return tuple(sorted(filter(None, found), key=lambda x: (-x.status_at.timestamp(), x.plan_id)))
+
+
+def _texts(raw: str) -> dict[str, str]:
+    said = record_of(raw)
+    return {name: text if isinstance(text := said.get(name), str) else "" for name in _TEXTS}
 
 
 def _mail(records: list[Record]) -> Mail | None:

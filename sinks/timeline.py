@@ -38,7 +38,7 @@ _MESSAGES: Final = {
 
 def words(source: str, kind: str, raw: str) -> str:
     """One sentence about the record `raw` of the topic `source`; its type when nothing better is known."""
-    record = _object(raw)
+    record = record_of(raw)
     if source == "cart-events":
         return _cart_event(kind, record)
     if source == "cart-outcomes":
@@ -108,7 +108,8 @@ def _match(kind: str, record: Mapping[str, Any]) -> str:
     return _with(f"Matched to {who or 'somebody'}", said)
 
 
-def _object(raw: str) -> Mapping[str, Any]:
+def record_of(raw: str) -> Mapping[str, Any]:
+    """The record, or nothing when it is none that can be read."""
     try:
         record = msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError, RecursionError):

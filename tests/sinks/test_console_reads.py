@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 
 import sql
@@ -135,6 +136,48 @@ def test_of_a_cart_that_never_rests_the_newest_two_thousand_entries_are_read(cli
     assert [x["id"] for x in client.query(sql.read("console/timeline/cart-events.sql"), asked)] == [
         f"e{number}" for number in range(2_099, 2_092, -1)
     ]
+
+
+@pytest.mark.stack
+def test_a_link_that_is_clicked_for_ever_hides_neither_what_became_of_the_mail_nor_the_first_click(
+    client: ClickHouse, carts: Carts
+) -> None:
+    put(client, "cart-outcomes", outcome())
+    put(client, "messages", message("planned", 0), message("sent", 1))
+    put(client, "messages", *(message("clicked", minute, abandonment_id=None) for minute in range(3, 3_003)))
+    put(client, "messages", message("bounced", 4_000, abandonment_id=None))
+    detail = carts.detail("a1")
+    assert detail is not None
+    [mail] = detail.mails
+    assert (mail.status, mail.clicked_at) == ("sent", to_datetime(NOON + 3 * 60_000))
+    assert mail.bounced_at == to_datetime(NOON + 4_000 * 60_000)
+    assert len(detail.timeline) == 2_000
+    asked = {"shop_id": "main", "abandonment_id": "a1", "since": 0, "most": 7}
+    assert len(client.query(sql.read("console/timeline/messages.sql"), asked)) == 10
+
+
+@pytest.mark.stack
+def test_a_record_with_a_number_that_fits_nowhere_has_no_text_and_hides_no_other(
+    client: ClickHouse, carts: Carts
+) -> None:
+    put(client, "cart-outcomes", outcome())
+    odd = msgspec.json.encode(message("sent", 2, subject="Blue")).replace(b'"Blue"', b'"Blue","of":1e999')
+    put(client, "messages", msgspec.json.encode(message("planned", 1)), odd)
+    detail = carts.detail("a1")
+    assert detail is not None
+    assert [(x.plan_id, x.status, x.subject) for x in detail.mails] == [("plan1", "sent", "")]
+    assert len(detail.timeline) == 3
+
+
+@pytest.mark.stack
+def test_the_devices_of_a_cart_are_its_last_one_and_those_before(client: ClickHouse, carts: Carts) -> None:
+    put(client, "cart-events", event(1, device_id="d1"), event(2, device_id="d2"))
+    put(client, "cart-outcomes", outcome(device_id="d2"))
+    seen = {"type": "device.identified", "shop_id": "main", "occurred_at": rfc3339(NOON), "how": "login"}
+    put(client, "device-events", *(seen | {"event_id": f"x{n}", "device_id": f"d{n}"} for n in (1, 2, 3)))
+    detail = carts.detail("a1")
+    assert detail is not None
+    assert sorted(x.id for x in detail.timeline if x.source == "device-events") == ["x1", "x2"]
 
 
 @pytest.mark.stack

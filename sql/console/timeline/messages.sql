@@ -1,7 +1,7 @@
--- What was said of the messages about one abandonment. A click or a bounce names its plan alone.
-SELECT
-    occurred_at AS at, type, message_id AS id, raw, plan_id, shop_id, subscriber_id, channel, cart_id, abandonment_id, request_id, reason,
-    words, `to`, subject, `text`, html, due_at, step, template, variant, code, machine
+-- What was said of the messages about one abandonment. A click or a bounce names its plan alone. Texts are left to be read
+-- from `raw`: for a few rows, what a column costs is that it is asked for. Of what a link was clicked, the first `most` clicks;
+-- a record that came twice is here twice, the later one last.
+SELECT occurred_at AS at, type, message_id AS id, raw, plan_id, channel, due_at, step, machine
 FROM messages_log
 WHERE received_at >= fromUnixTimestamp64Milli({since:Int64}, 'UTC') AND shop_id = {shop_id:String}
     AND plan_id IN
@@ -11,6 +11,6 @@ WHERE received_at >= fromUnixTimestamp64Milli({since:Int64}, 'UTC') AND shop_id 
         WHERE received_at >= fromUnixTimestamp64Milli({since:Int64}, 'UTC') AND shop_id = {shop_id:String}
             AND abandonment_id = {abandonment_id:String}
     )
-ORDER BY kafka_offset DESC
-LIMIT 1 BY message_id
+ORDER BY kafka_offset
+LIMIT {most:UInt32} BY plan_id, type, machine
 SETTINGS max_threads = 1, compile_expressions = 0
