@@ -212,6 +212,7 @@ def test_messages_of_a_cart_are_those_of_the_view(client: ClickHouse, carts: Car
             {"id": name},
         )
         assert [{x: getattr(mail, x) for x in mail.__slots__} for mail in detail.mails] == rows
+        assert len({x.id for x in detail.timeline}) == len(detail.timeline)
         assert len(rows) == 4
 
 
