@@ -291,3 +291,16 @@ def test_a_late_order_and_a_late_refund_amend_a_day_of_the_past(client: ClickHou
     assert figures() == (1, 30)
     put(client, "order-events", order("o", NOON + 10 * DAY, "refunded", total="30"))
     assert figures() == (0, 0)
+
+
+def test_in_whatever_order_joins_are_made_no_order_meets_all_abandonments_of_its_shop(client: ClickHouse) -> None:
+    joined = (
+        "EXPLAIN actions = 1 SELECT count() FROM recoveries AS r "
+        "INNER JOIN abandonments AS a ON r.shop_id = a.shop_id AND r.abandonment_id = a.abandonment_id "
+        "SETTINGS query_plan_optimize_join_order_randomize = "
+    )
+    for seed in range(1, 13):
+        plan = [row["explain"] for row in client.query(f"{joined}{seed}")]
+        conditions = [line.partition("Join conditions: ")[2] for line in plan if "Join conditions: " in line]
+        assert len(conditions) > 5
+        assert conditions.count("shop_id = shop_id") == 1, seed  # the shop's `attribution`
