@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from cartwake.clock import to_ms
+from cartwake.clock import DAY_MS, to_ms
 from cartwake.errors import InvalidEvent
 from cartwake.model import (
     Consent,
@@ -32,7 +32,6 @@ MOST_REQUESTS: Final = 20
 MOST_SOFT: Final = 5
 SOFT_DAYS: Final = 90
 MOST_SOFT_IDS: Final = 20  # remembered of the last soft bounces
-_DAY_MS: Final = 24 * 3600 * 1000
 _CLOSED: Final[dict[str, Any]] = {
     "cart.reactivated": "returned",
     "cart.withdrawn": "withdrawn",
@@ -183,7 +182,7 @@ def _bounced(person: Person, channel: str, event: SubscriberEvent) -> Person:
     told = derived_id(event.event_id)[:16]  # a shop's own ids may be long
     if told in known.soft_ids:
         return person
-    days = {*known.soft, event.at // _DAY_MS}
+    days = {*known.soft, event.at // DAY_MS}
     kept = tuple(sorted(day for day in days if day > max(days) - SOFT_DAYS))[-MOST_SOFT:]
     ids = (*known.soft_ids, told)[-MOST_SOFT_IDS:]
     return stand(person, channel, soft=kept, soft_ids=ids, bounced=known.bounced or len(kept) >= MOST_SOFT)

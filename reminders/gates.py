@@ -7,14 +7,13 @@ moment of writing, and `wait` at what only puts that moment off.
 from datetime import UTC, datetime, time, timedelta, tzinfo
 from typing import Final
 
-from cartwake.clock import rfc3339, to_datetime, to_ms
+from cartwake.clock import DAY_MS, rfc3339, to_datetime, to_ms
 from cartwake.rules import Audience, QuietHours, Step, zone
 from cartwake.shops import Shop
 from reminders.address import check_address
 from reminders.numbers import check_number
 from reminders.person import Cart, Person, Plan, Stop, Wait, suppressed
 
-DAY_MS: Final = timedelta(days=1) // timedelta(milliseconds=1)
 AGAIN_MS: Final = timedelta(minutes=5) // timedelta(milliseconds=1)
 
 _CLOSED: Final = {

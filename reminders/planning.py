@@ -5,7 +5,6 @@ quiet hours, caps, orders that flow) is asked then, by `gates`.
 """
 
 from collections.abc import Iterator
-from datetime import timedelta
 from decimal import Decimal
 from typing import Final
 
@@ -18,7 +17,6 @@ from cartwake.rules import BY_STAGE, Conditions, ReminderRules, Step
 from reminders.messages import plan_id_for
 from reminders.person import Cart, Key, Person, Plan, Stop, suppressed
 
-DAY_MS: Final = timedelta(days=1) // timedelta(milliseconds=1)
 _OF_STAGE: Final = {"shipping": "shipping", "payment": "payment", "review": "payment"}
 
 

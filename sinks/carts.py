@@ -6,14 +6,14 @@ out  frozen rows for pages
 
 import base64
 from collections.abc import Collection, Generator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final, Literal
 
 import msgspec
 
 import sql
-from cartwake.clock import Clock, SystemClock, to_ms
+from cartwake.clock import DAY_MS, Clock, SystemClock, to_ms
 from cartwake.errors import Rejected
 from sinks import detail as full
 from sinks import export
@@ -38,7 +38,6 @@ Sort = Literal["newest", "oldest"]
 
 
 _MOST: Final = 500
-_DAY_MS: Final = timedelta(days=1) // timedelta(milliseconds=1)
 _SPANS: Final = (0.25, 4, None)  # days that a page is looked for in
 
 
@@ -85,7 +84,7 @@ class Carts:
         """The next from there on. What is frequent is found in few days; only for what is rare, all are looked at."""
         keys: list[dict[str, Any]] = []
         for days in _SPANS:
-            bound = 0 if days is None else at + int(days * _DAY_MS) * (-1 if sort == "newest" else 1)
+            bound = 0 if days is None else at + int(days * DAY_MS) * (-1 if sort == "newest" else 1)
             keys = self._rows(sort, **asked, cursor_at=at, cursor_id=last, bound=bound)
             if len(keys) == asked["limit"]:
                 break

@@ -6,19 +6,18 @@ out  CartDetail
 
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 from itertools import groupby
 from typing import Any, Final
 
 import sql
-from cartwake.clock import to_ms
+from cartwake.clock import DAY_MS, to_ms
 from cartwake.topics import CART_EVENTS, CART_OUTCOMES, DEVICE_EVENTS, MESSAGES, SUBSCRIBER_CARTS
 from sinks.clickhouse import ClickHouse
 from sinks.rows import CartDetail, CartLine, CartRow, Mail, TimelineEntry
 from sinks.timeline import record_of, words
 
 _MOST: Final = 2_000  # entries
-_BEFORE_MS: Final = timedelta(days=1) // timedelta(milliseconds=1)  # for clocks that differ
+_BEFORE_MS: Final = DAY_MS  # for clocks that differ
 _BESIDE: Final = (CART_OUTCOMES.name, SUBSCRIBER_CARTS.name, MESSAGES.name)
 #: What people and servers did with a message; all else is its status.
 _REACTIONS: Final = frozenset({"message.opened", "message.clicked", "message.bounced", "message.complained"})

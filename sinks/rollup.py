@@ -7,10 +7,10 @@ out  abandonments_log, abandonment_days_log, and rollup_progress_log, from which
 import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import timedelta
 from typing import Any, Final, Protocol, TypeVar
 
 import sql
+from cartwake.clock import DAY_MS
 from cartwake.errors import SinkUnavailable
 from cartwake.topics import CART_OUTCOMES, MESSAGES, SUBSCRIBER_CARTS
 from sinks.clickhouse import moments
@@ -24,7 +24,6 @@ LEAST_PAUSE: Final = 0.2
 SHARE: Final = 4
 _OFFSETS: Final = 5_000  # looked at in one go
 _KEYS: Final = 1_000  # computed in one go
-_DAY_MS: Final = timedelta(days=1) // timedelta(milliseconds=1)
 
 _DAYS: Final = 100  # counted in one go
 
@@ -101,10 +100,10 @@ class Rollup:
                 "carts": [x["cart_id"] for x in some],
                 "abandonments": [x["abandonment_id"] for x in some],
                 "times": moments(x["at"] for x in some),
-                "since": some[0]["at"] - _DAY_MS,
+                "since": some[0]["at"] - DAY_MS,
             }
             self._store.execute(sql.read("rollup/abandonments.sql"), parameters)
-        return {(x["shop_id"], x["at"] // _DAY_MS) for x in touched}
+        return {(x["shop_id"], x["at"] // DAY_MS) for x in touched}
 
     def _note(self, place: Place, until: int) -> None:
         topic, partition = place
@@ -117,9 +116,9 @@ def count(store: Store, days: Iterable[Day]) -> None:
         first, last = some[0][1], some[-1][1] + 1
         parameters = {
             "shops": sorted({shop for shop, _ in some}),
-            "days": [at[:10] for at in moments(day * _DAY_MS for _, day in some)],
-            "since": moments([first * _DAY_MS])[0],
-            "until": moments([last * _DAY_MS])[0],
+            "days": [at[:10] for at in moments(day * DAY_MS for _, day in some)],
+            "since": moments([first * DAY_MS])[0],
+            "until": moments([last * DAY_MS])[0],
         }
         store.execute(sql.read("rollup/days.sql"), parameters)
 

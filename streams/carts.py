@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 from xxhash import xxh3_64_digest
 
-from cartwake.clock import rfc3339
+from cartwake.clock import DAY_MS, rfc3339
 from cartwake.model import (
     CART_ACTIVITY,
     MAX_BYTES,
@@ -28,9 +28,8 @@ from cartwake.money import total
 SEEN: Final = 64
 _SEEN_BYTES: Final = SEEN * 8
 AHEAD_MS: Final = 5 * 60 * 1000
-_DAY: Final = 24 * 3600 * 1000
-KEEP_MS: Final = 90 * _DAY
-KEEP_ENDED_MS: Final = 7 * _DAY
+KEEP_MS: Final = 90 * DAY_MS
+KEEP_ENDED_MS: Final = 7 * DAY_MS
 #: A state and an outcome are records too: a cart holds no more lines than fit, in bytes of JSON.
 MOST_BYTES: Final = 2 * MAX_BYTES
 #: Outcomes that can follow from one record of a cart; revisions leave room for them.

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 
 from msgspec import Struct
 
-from cartwake.clock import rfc3339
+from cartwake.clock import DAY_MS, rfc3339
 from cartwake.model import (
     CartOutcome,
     Consent,
@@ -25,10 +25,9 @@ from cartwake.model import (
     subscriber_id_for,
 )
 
-_DAY: Final = 24 * 3600 * 1000
-SEEN_FOR_MS: Final = 180 * _DAY
-WAIT_MS: Final = 7 * _DAY
-KEEP_CART_MS: Final = 90 * _DAY
+SEEN_FOR_MS: Final = 180 * DAY_MS
+WAIT_MS: Final = 7 * DAY_MS
+KEEP_CART_MS: Final = 90 * DAY_MS
 _MOST_SIGHTINGS: Final = 50
 _MOST_OUTCOMES: Final = 16
 #: A state is written as one record: a device id that a whole shop shares must not outgrow it.

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from cartwake import settings as settings_file
+from cartwake.clock import DAY_MS
 from cartwake.settings import Settings
 
 if TYPE_CHECKING:
     from sinks.erase import Who
 
-_DAY_MS: Final = 86_400_000
 _CARTS_DAYS: Final = 90  # stage 1 forgets a cart so long after its last activity
 _DEVICES_DAYS: Final = 180  # stage 2 a device
 _WEEK_DAYS: Final = 7  # ClickHouse lets go of a week as a whole
@@ -120,9 +120,9 @@ def remains(settings: Settings, now: int, kept_days: int) -> list[Rest]:
         rest.append(Rest(f"records in {topic.name}", until))
     return [
         *rest,
-        Rest("rows on their way to ClickHouse, unless this is run again", day((kept_days + _WEEK_DAYS) * _DAY_MS)),
-        Rest("stage 1: carts, with an address typed in them", day(_CARTS_DAYS * _DAY_MS)),
-        Rest("stage 2: devices the person was seen on", day(_DEVICES_DAYS * _DAY_MS)),
+        Rest("rows on their way to ClickHouse, unless this is run again", day((kept_days + _WEEK_DAYS) * DAY_MS)),
+        Rest("stage 1: carts, with an address typed in them", day(_CARTS_DAYS * DAY_MS)),
+        Rest("stage 2: devices the person was seen on", day(_DEVICES_DAYS * DAY_MS)),
         Rest("stage 3: the keyed hash that keeps the person from being written to", "for ever"),
         Rest("backups, logs, mail server, providers of SMS and push", "yours to say"),
     ]

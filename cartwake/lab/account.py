@@ -8,16 +8,14 @@ whether the message would have been the reason.
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from decimal import Decimal
 from typing import Any, Final, Literal
 
-from cartwake.clock import rfc3339, to_ms
+from cartwake.clock import DAY_MS, rfc3339, to_ms
 from cartwake.durations import duration_ms
 from cartwake.lab.tally import Cart, Episode, Person, Plan, Tally
 from cartwake.lab.trial import Trial
 
-DAY_MS: Final = timedelta(days=1) // timedelta(milliseconds=1)
 Side = Literal["only-old", "only-new"]
 #: A message that left, or that would have.
 _LEFT: Final = ("sent", "uncertain")
