@@ -77,6 +77,7 @@ class Server:
                 "Name another folder: CARTWAKE_DATA_DIR=/var/lib/cartwake"
             ) from exc
         self._passwords = {user: password.encode(), reader.USER: reader_password.encode()}
+        self._sessions: set[Session] = set()
         self._pool = ThreadPoolExecutor(16, thread_name_prefix="query")
         self._readers_pool = ThreadPoolExecutor(reader.AT_ONCE, thread_name_prefix="reader")
         self._table_functions = frozenset(
@@ -102,6 +103,8 @@ class Server:
         """Close the engine; what was answered is on disk."""
         self._pool.shutdown(cancel_futures=True)
         self._readers_pool.shutdown(cancel_futures=True)
+        for session in list(self._sessions):  # whose end was waiting in a pool
+            self._end(session)
         self._root.close()
 
     async def _answer(self, request: Request) -> Response:
@@ -158,17 +161,22 @@ class Server:
                 raise EngineError(str(exc), exc.code) from exc
             pool, database = self._readers_pool, database or self._database
         session = Session(partial(self._handle, database, settings), pool)
+        self._sessions.add(session)
         try:
             if statement.data_format is not None:
                 response = await self._insert(session, statement, body)
             else:
                 response = await self._query(session, statement, request)
         except BaseException:
-            pool.submit(session.end)
+            pool.submit(self._end, session)
             raise
         if not isinstance(response, StreamingResponse):
-            pool.submit(session.end)
+            pool.submit(self._end, session)
         return response
+
+    def _end(self, session: Session) -> None:
+        session.end()
+        self._sessions.discard(session)
 
     def _handle(self, database: str, settings: dict[str, str]) -> Any:
         """A connection of its own for the request, so that no setting outlives it (0.3 ms)."""
@@ -253,7 +261,7 @@ class Server:
                     raise
             yield encoder.end()
         finally:
-            session.pool.submit(session.end)
+            session.pool.submit(self._end, session)
 
     async def _work(self, act: Callable[..., _T], *arguments: Any, pool: ThreadPoolExecutor | None = None) -> _T:
         """Do it in a thread, so that a slow query holds up nobody; an engine's error becomes ours."""

@@ -51,7 +51,7 @@ class Session:
             return self._handle.query(sql, name)
 
     def begin_query(self, sql: str, name: str) -> tuple[bytes, bool]:
-        """Begin to fetch rows; the first of them, and whether there are more."""
+        """Begin to fetch rows; the first two blocks of them, and whether there may be more."""
         with self._turn:
             self._open = self._handle.send_query(sql, name)
             first = self._fetch()

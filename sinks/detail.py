@@ -33,7 +33,7 @@ Record = Mapping[str, Any]
 
 
 def detail(client: ClickHouse, row: CartRow, lines: tuple[CartLine, ...]) -> CartDetail:
-    """What surrounds `row`: at most 2,000 entries, the newest ones.
+    """What surrounds `row`: at most 2,000 entries, the newest ones; of the clicks of one message, the first 2,000.
 
     Each log is a statement of its own, and they are asked at once. It takes longer to plan one than to run it, so they
     switch off what pays for long ones: threads and compiled expressions.
@@ -71,6 +71,7 @@ def mails(records: Iterable[Record]) -> tuple[Mail, ...]:
     """The messages that records of the topic speak of, newest first: what the view `sent_messages` says of them.
 
     Planning that view for a few messages takes ClickHouse longer than all the rest; a test holds the two together.
+    But a record that is no JSON to us (a number beyond a double in a field nobody reads) has no texts here.
     """
     told = ({**_texts(x["raw"]), **x} for x in records)
     plans = groupby(sorted(told, key=lambda x: x["plan_id"]), key=lambda x: x["plan_id"])
