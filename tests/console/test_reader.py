@@ -105,10 +105,11 @@ def messages(x: CartRow) -> list[dict[str, Any]]:
         "occurred_at": clock(NOON),
         "received_at": clock(datetime.now(UTC)),
     }
-    return [
+    both = [
         told | {"message_id": "1", "type": "message.planned", "words": ""},
         told | {"message_id": "2", "type": "message.suppressed", "words": "Not twice a day."},
     ]
+    return [one | {"raw": msgspec.json.encode(one).decode()} for one in both]
 
 
 def events(x: CartRow) -> list[dict[str, Any]]:

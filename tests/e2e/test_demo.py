@@ -214,8 +214,9 @@ def test_the_laboratory_says_what_the_real_stages_said(
         ours = tally.plans[row["plan_id"]]
         assert (ours.step, ours.channel, ours.person[1]) == (row["step"], row["channel"], row["subscriber_id"])
         if (ours.ending, ours.reason) != (row["ending"], row["reason"]):
-            # the demo judges together what is heard within half an hour, the laboratory each at its own moment
-            assert abs(ours.at - to_ms(row["ended_at"])) <= STEP, row
+            # the demo judges together what is heard within half an hour, and on a busy machine some of it with the
+            # next half hour; the laboratory judges each at its own moment
+            assert abs(ours.at - to_ms(row["ended_at"])) <= 2 * STEP, row
             other.append(row["ending"])
     assert len(other) <= len(plans) // 100
     assert "sent" not in other
