@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench import panels, python
-from cartwake.clock import FakeClock, to_ms
+from cartwake.clock import DAY_MS, FakeClock, to_ms
 from cartwake.settings import Settings
 from local import stack
 from local.kafka import free_port
@@ -30,7 +30,6 @@ from sinks.reports import run
 SHOP: Final = Path(__file__).parent / "shop"
 TABLES: Final = ("cart_outcomes_log", "subscriber_carts_log", "messages_log", "abandonments_log", "cart_events_log")
 _AT_ONCE: Final = 50_000  # carts in one insert
-_DAY_MS: Final = 86_400_000
 _PATIENCE_MS: Final = 15_000  # after which a kind that takes long is not read again
 _FEWEST: Final = 3
 _STATES: Final = ("open", "reactivated", "recovered", "withdrawn")
@@ -82,7 +81,7 @@ def main(arguments: Any) -> int:
 def make(store: ClickHouse, carts: int, tables: Sequence[str] = TABLES) -> None:
     """Fill those of the tables that are empty."""
     store.execute((SHOP / "carts.sql").read_text(encoding="utf-8"))
-    begin = time.time_ns() // 1_000_000 // _DAY_MS * _DAY_MS - 90 * _DAY_MS
+    begin = time.time_ns() // 1_000_000 // DAY_MS * DAY_MS - 90 * DAY_MS
     for table in tables:
         if store.query(f"SELECT count() AS n FROM {table}")[0]["n"]:
             continue
@@ -91,7 +90,7 @@ def make(store: ClickHouse, carts: int, tables: Sequence[str] = TABLES) -> None:
             some = {"first": first, "count": min(_AT_ONCE, carts - first), "begin": begin, "carts": carts}
             store.execute(statement, some)
         if table == "abandonments_log":
-            first, days = begin // _DAY_MS, range(-1, 92)
+            first, days = begin // DAY_MS, range(-1, 92)
             rollup.count(store, {(shop, first + day) for shop in ("main", "berlin", "wien") for day in days})
         print(f"{table}: made in {time.monotonic() - began:,.0f} s", flush=True)
 

@@ -143,7 +143,7 @@ def _create(admin: KafkaAdminClient, settings: Settings, wanted: Mapping[str, tu
         except KafkaError as exc:
             if not isinstance(exc, _NO_ANSWER) or time.monotonic() > until:
                 raise KafkaUnavailable(f"topics could not be created on {settings.bootstrap}: {exc}") from exc
-            time.sleep(0.5)  # a connection that is refused is refused at once
+            time.sleep(0.5)  # a refused connection fails at once: without this the loop would spin
 
 
 def _timestamps(admin: KafkaAdminClient, names: Iterable[str]) -> dict[str, str]:

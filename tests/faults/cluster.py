@@ -89,7 +89,7 @@ class Cluster:
         admin: Any = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 2}, error_cb=lambda _: None)
         while time.monotonic() < end:
             with contextlib.suppress(Exception):
-                seen = admin.list_topics(timeout=60)
+                seen = admin.list_topics(timeout=5)
                 parts = [part for topic in seen.topics.values() for part in topic.partitions.values()]
                 if len(seen.brokers) == len(self._ports) and all(len(p.isrs) == len(p.replicas) for p in parts):
                     return
